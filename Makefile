@@ -1,0 +1,29 @@
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: serve test check soak lock format
+
+serve: .venv/ready  ## Serve the API on the embedded default.
+	$(BIN)/todo serve
+
+test: .venv/ready  ## Every test.
+	$(BIN)/pytest
+
+check: .venv/ready  ## Formatter, linter, types, architecture.
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: .venv/ready
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: .venv/ready  ## Choose the newest versions anew. Wants uv.
+	uv pip compile --universal --python-version 3.11 --generate-hashes --group dev --upgrade --no-header -o requirements.lock pyproject.toml
+
+.venv/ready: requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@

@@ -1,0 +1,1 @@
+"""The TaskStore in a database: SQLite or PostgreSQL, on SQLAlchemy Core."""

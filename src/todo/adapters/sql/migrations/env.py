@@ -1,0 +1,45 @@
+"""Run by Alembic for every command: connects, takes the lock, migrates."""
+
+import asyncio
+from typing import cast
+
+from advanced_alchemy.alembic.commands import AlembicCommandConfig
+from alembic import context
+from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from todo.adapters.sql.tables import metadata
+
+# Any number will do, so long as nobody else uses it in this database.
+LOCK = 7_083_691_042
+
+
+def migrate(connection: Connection) -> None:
+    config = cast(AlembicCommandConfig, context.config)
+    context.configure(
+        connection=connection,
+        target_metadata=metadata,
+        version_table=config.version_table_name,
+        render_as_batch=True,
+        transactional_ddl=True,
+    )
+    with context.begin_transaction():
+        if connection.dialect.name == "postgresql":
+            # Ends with the transaction, so it works through a transaction pooler, where a session lock would stay.
+            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+        else:
+            connection.exec_driver_sql("PRAGMA foreign_keys = OFF")  # batch mode drops and remakes tables
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        context.run_migrations()
+
+
+async def connect_and_migrate() -> None:
+    engine = cast(AsyncEngine, cast(AlembicCommandConfig, context.config).engine)
+    # SQLite's driver stays in AUTOCOMMIT, where BEGIN IMMEDIATE is ours to send.
+    level = "READ COMMITTED" if engine.dialect.name == "postgresql" else "AUTOCOMMIT"
+    async with engine.execution_options(isolation_level=level).connect() as connection:
+        await connection.run_sync(migrate)
+    await engine.dispose()
+
+
+asyncio.run(connect_and_migrate())

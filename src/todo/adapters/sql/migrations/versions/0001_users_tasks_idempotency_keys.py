@@ -1,0 +1,59 @@
+"""People, their tasks, and the idempotency keys of their creations."""
+
+import sqlalchemy as sa
+from advanced_alchemy.types import GUID, DateTimeUTC
+from alembic import op
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_table(
+        "users",
+        sa.Column("id", sa.String(255), nullable=False),
+        sa.Column("revision", sa.BigInteger(), nullable=False),
+        sa.Column("created_at", DateTimeUTC(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="users_pkey"),
+    )
+    op.create_table(
+        "tasks",
+        sa.Column("id", GUID(), nullable=False),
+        sa.Column("user_id", sa.String(255), nullable=False),
+        sa.Column("title", sa.Text(), nullable=False),
+        sa.Column("title_folded", sa.Text(), nullable=False),
+        sa.Column("completed", sa.Boolean(), nullable=False),
+        sa.Column("created_at", DateTimeUTC(timezone=True), nullable=False),
+        sa.Column("updated_at", DateTimeUTC(timezone=True), nullable=False),
+        sa.Column("revision", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="tasks_pkey"),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name="tasks_user_id_fkey", ondelete="CASCADE"),
+        sa.CheckConstraint("length(title) BETWEEN 1 AND 500", name="tasks_title_length_check"),
+    )
+    op.create_index("tasks_in_list_order", "tasks", ["user_id", "created_at", "id"])
+    op.create_table(
+        "idempotency_keys",
+        sa.Column("user_id", sa.String(255), nullable=False),
+        sa.Column("key", sa.String(255), nullable=False),
+        sa.Column("title_digest", sa.LargeBinary(32), nullable=False),
+        sa.Column("task_id", GUID(), nullable=False),
+        sa.Column("created_at", DateTimeUTC(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("user_id", "key", name="idempotency_keys_pkey"),
+        sa.ForeignKeyConstraint(
+            ["user_id"],
+            ["users.id"],
+            name="idempotency_keys_user_id_fkey",
+            ondelete="CASCADE",
+            deferrable=True,
+            initially="DEFERRED",
+        ),
+    )
+
+
+def downgrade() -> None:
+    op.drop_table("idempotency_keys")
+    op.drop_index("tasks_in_list_order", "tasks")
+    op.drop_table("tasks")
+    op.drop_table("users")

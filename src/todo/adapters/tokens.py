@@ -1,0 +1,148 @@
+"""Tokens: JWTs (RFC 7519) that say who asks."""
+
+import re
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
+from hashlib import sha256
+from typing import Any, NamedTuple
+
+import jwt
+
+from todo.domain.refusals import InvalidToken
+from todo.domain.task import USER_ID_LENGTH, UserId
+
+LEEWAY = 30
+"""Seconds by which the clocks of issuer and service may differ."""
+
+TOKEN_LENGTH = 8192
+"""The most bytes of a token."""
+
+SECRET_LENGTH = 32
+"""The fewest bytes of a shared secret (RFC 7518, section 3.2: no shorter than the hash)."""
+
+REMEMBERED = 10_000
+"""How many verified tokens are remembered."""
+
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
+
+
+class Verified(NamedTuple):
+    user: UserId
+    expires_at: float
+    """Seconds since the epoch."""
+
+
+class Claims:
+    """What a token must say, whoever signed it."""
+
+    def __init__(self, *, issuers: Sequence[str] = (), audiences: Sequence[str] = ()) -> None:
+        self._issuers = issuers
+        self._audiences = audiences
+
+    def check(self, token: str, key: Any, algorithm: str) -> Verified:
+        """Checks signature, header and claims. Raises InvalidToken."""
+        try:
+            decoded = jwt.decode_complete(
+                token,
+                key,
+                algorithms=[algorithm],
+                issuer=self._issuers or None,
+                audience=self._audiences or None,
+                leeway=LEEWAY,
+                options={"require": ["exp", "sub"], "verify_aud": bool(self._audiences)},
+            )
+        except jwt.PyJWTError as error:
+            raise InvalidToken(_why(error)) from None  # its text may hold what the token says
+        except (ValueError, TypeError, OverflowError, RecursionError):
+            raise InvalidToken("The token is malformed.") from None
+        header, claims = decoded["header"], decoded["payload"]
+        if str(header.get("typ", "JWT")).lower() not in ("jwt", "at+jwt"):
+            raise InvalidToken("The token is of a type that is not taken here; send an access token.")
+        if "crit" in header or "cnf" in claims:
+            raise InvalidToken("The token asks for checks that are not made here.")
+        user = claims["sub"]
+        if not 1 <= len(user) <= USER_ID_LENGTH or _CONTROL.search(user) or not _encodable(user):
+            raise InvalidToken(f"The token's sub must have 1 to {USER_ID_LENGTH} characters, none a control character.")
+        return Verified(UserId(user), float(claims["exp"]))
+
+
+class SharedSecret:
+    """A TokenVerifier for HS256 (RFC 7518, section 3.2) with a secret that the issuer has too."""
+
+    def __init__(self, secret: str, claims: Claims) -> None:
+        self._secret = secret.encode()
+        self._claims = claims
+        self._remembered = RememberedTokens()
+
+    async def verify(self, token: str) -> UserId:
+        return await self._remembered.verify(token, self._check)
+
+    async def _check(self, token: str) -> Verified:
+        return self._claims.check(token, self._secret, "HS256")
+
+
+class RememberedTokens:
+    """Verified tokens, so that a token is checked once and not with every request.
+
+    Kept by digest, the least recently used forgotten first, and none used past its ``exp``.
+    """
+
+    def __init__(self, size: int = REMEMBERED, now: Callable[[], float] = time.time) -> None:
+        self._size = size
+        self._now = now
+        self._known: dict[bytes, Verified] = {}
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    async def verify(self, token: str, check: Callable[[str], Awaitable[Verified]]) -> UserId:
+        """Raises what ``check`` does; a refusal is not remembered."""
+        if len(token) > TOKEN_LENGTH:
+            raise InvalidToken(f"The token is longer than {TOKEN_LENGTH} bytes.")
+        digest = sha256(token.encode(errors="surrogatepass")).digest()
+        verified = self._known.pop(digest, None)
+        if verified is None or verified.expires_at <= self._now():
+            verified = await check(token)
+        if verified.expires_at > self._now():
+            self._known[digest] = verified
+            if len(self._known) > self._size:
+                del self._known[next(iter(self._known))]
+        return verified.user
+
+
+def sign(
+    secret: str, user: UserId, lifetime: timedelta, *, issuer: str | None = None, audience: str | None = None
+) -> str:
+    """A token that SharedSecret takes."""
+    now = int(time.time())
+    claims = {"sub": user, "iat": now, "exp": now + int(lifetime.total_seconds()), "iss": issuer, "aud": audience}
+    return jwt.encode({name: value for name, value in claims.items() if value is not None}, secret, "HS256")
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _why(error: jwt.PyJWTError) -> str:
+    match error:
+        case jwt.ExpiredSignatureError():
+            return "The token has expired; get a new one."
+        case jwt.ImmatureSignatureError() | jwt.InvalidIssuedAtError():
+            return "The token is not valid yet; check the clocks of its issuer and of this service."
+        case jwt.InvalidIssuerError():
+            return "The token comes from an issuer that is not trusted here."
+        case jwt.InvalidAudienceError():
+            return "The token is meant for another audience."
+        case jwt.MissingRequiredClaimError():
+            return f"The token lacks the claim {error.claim}."
+        case jwt.InvalidAlgorithmError():
+            return "The token is signed with an algorithm that is not taken here."
+        case jwt.InvalidSignatureError():
+            return "The token's signature does not fit the configured key."
+        case _:
+            return "The token is malformed."

@@ -1,0 +1,1 @@
+"""What drives the domain. Each entrypoint translates, and calls the use cases."""

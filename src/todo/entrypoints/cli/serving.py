@@ -1,0 +1,95 @@
+"""`todo serve`: checks, migrates, listens, and hands over to uvicorn."""
+
+import ipaddress
+import logging
+import shlex
+import signal
+import socket
+import sys
+from datetime import timedelta
+
+import rich_click as click
+import uvicorn
+from uvicorn.supervisors import Multiprocess
+
+from todo.composition import compose, issue_token, upgrade_database
+from todo.domain.refusals import Refusal
+from todo.domain.task import UserId
+from todo.settings import InvalidSetting, Settings
+
+GRACE = 10
+"""Seconds that requests in flight get when the server is told to stop."""
+
+
+class CannotListen(Refusal):
+    """The address or port can't be had."""
+
+
+def serve(settings: Settings, *, host: str, port: int, workers: int, migrate: bool) -> None:
+    """Returns when the server was told to stop. Raises InvalidSetting, Unavailable, CannotListen."""
+    if not settings.has_issuer and not _is_loopback(host):
+        raise InvalidSetting(
+            f"to listen on {host}, set BETTER_AUTH_URL, JWT_JWKS_URL or BETTER_AUTH_SECRET: "
+            "without one, only this machine is served"
+        )
+    compose(settings)  # a wrong setting stops here, not in a worker
+    if migrate:
+        upgrade_database(settings)
+    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", level=logging.WARNING)
+    config = uvicorn.Config(
+        "todo.entrypoints.http.app:from_environment",
+        factory=True,
+        workers=workers,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        ws="none",
+        timeout_graceful_shutdown=GRACE,
+    )
+    listening = _listen(host, port)
+    _greet(settings, listening)
+    # uvicorn sends itself the signal again once it has stopped: that is when the work is done.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    try:
+        if workers > 1:
+            Multiprocess(config, sockets=[listening]).run()
+            return
+        server = uvicorn.Server(config)
+        server.run(sockets=[listening])
+    except KeyboardInterrupt:
+        return
+    if not server.started:
+        sys.exit(1)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listening = socket.create_server(address, family=family, backlog=2048)
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or "no such address"
+        raise CannotListen(f"can't listen on {host}, port {port}: {reason}") from None
+    listening.set_inheritable(True)
+    return listening
+
+
+def _greet(settings: Settings, listening: socket.socket) -> None:
+    host, port = listening.getsockname()[:2]
+    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    if settings.has_issuer:
+        token = f"$({shlex.quote(sys.argv[0])} token)" if settings.better_auth_secret else "<a token of your issuer>"
+    else:
+        token = issue_token(settings, UserId("you"), timedelta(hours=1))
+    click.echo(
+        f"todo serves {url}, and its docs {url}/docs\nTasks are kept in {settings.database_file or 'PostgreSQL'}"
+    )
+    click.echo(f'Try it:\n  curl -H "Authorization: Bearer {token}" {url}/api/tasks')
+    sys.stdout.flush()
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,71 @@
+"""What holds for every answer, whichever part of the service gives it: the outermost ASGI callable."""
+
+import re
+from typing import Any
+from uuid import uuid4
+
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+from todo.entrypoints.http import problems
+
+_SANE_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+
+
+class Edge:
+    """Answers HEAD as GET without its body, names each request, and lets nothing unforeseen out."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != ScopeType.HTTP:
+            await self._app(scope, receive, send)
+            return
+        request_id = _request_id(scope)
+        scope.setdefault("state", {})["request_id"] = request_id.decode()
+        is_head = scope["method"] == "HEAD"
+        if is_head:
+            scope = scope.copy()  # the server looks at its own to know that no body follows
+            scope["method"] = "GET"
+        started = False
+
+        async def send_completed(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                message["headers"] = [
+                    *((name, _with_head(value) if name == b"allow" else value) for name, value in message["headers"]),
+                    (b"x-request-id", request_id),
+                    (b"x-content-type-options", b"nosniff"),
+                ]
+            elif is_head and message["type"] == "http.response.body":
+                message["body"] = b""
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_completed)
+        except Exception as error:  # noqa: BLE001 - the last line of defence
+            problems.log_cause(error, scope)
+            if not started:
+                status, body, headers = problems.render(error)
+                raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+                raw += [(b"content-type", problems.MEDIA_TYPE.encode()), (b"content-length", b"%d" % len(body))]
+                await send_completed({"type": "http.response.start", "status": status, "headers": raw})
+                await send_completed({"type": "http.response.body", "body": body, "more_body": False})
+            # Else the answer ends without its last part, and the server cuts the connection: no client takes
+            # what has come for the whole.
+
+
+def _request_id(scope: Any) -> bytes:
+    given = [value for name, value in scope["headers"] if name == b"x-request-id"]
+    if len(given) == 1 and _SANE_REQUEST_ID.fullmatch(given[0]):
+        return bytes(given[0])
+    return uuid4().hex.encode()
+
+
+def _with_head(allow: bytes) -> bytes:
+    methods = {method.strip() for method in allow.split(b",")}
+    if b"GET" in methods:
+        methods.add(b"HEAD")
+    return b", ".join(sorted(methods))

@@ -1,0 +1,167 @@
+"""What a request says, read strictly by the contract.
+
+Litestar's own binding is lenient where the contract is not: it takes ``"true"`` for true and ``1.0`` for 1.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Any, NamedTuple, TypeVar
+from urllib.parse import parse_qsl, urlencode
+from uuid import UUID
+
+import msgspec
+from litestar import Request
+from litestar.datastructures import State
+from litestar.exceptions import InternalServerException
+from msgspec import UNSET, Struct, UnsetType
+
+from todo.domain.ports import PAGE_LENGTH, Filter
+from todo.domain.task import TITLE_LENGTH, Position, UserId
+from todo.entrypoints.http.problems import InvalidRequest
+from todo.wire import KEY_LENGTH, Fault, cursor, position_of
+
+BODY_LENGTH = 64 * 1024
+"""The most bytes of a body."""
+
+ApiRequest = Request[UserId, Any, State]
+
+
+class NewTask(Struct, frozen=True):
+    """The body of POST and PUT."""
+
+    title: str
+
+
+class TaskChange(Struct, frozen=True):
+    """The body of PATCH."""
+
+    title: str | UnsetType = UNSET
+    completed: bool | UnsetType = UNSET
+
+
+Body = TypeVar("Body", NewTask, TaskChange)
+
+
+async def body_of(request: ApiRequest, shape: type[Body]) -> Body:
+    """Raises InvalidRequest; 413 comes from Litestar, before the body is read whole."""
+    _check_media_type(request)
+    try:
+        body = await request.body()
+    except InternalServerException:
+        raise InvalidRequest("The body did not come whole.") from None
+    try:
+        # The whole document first: decoding straight into the shape would not check what it skips.
+        document = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise _not_acceptable("The body is not valid JSON in UTF-8.") from None
+    try:
+        return msgspec.convert(document, shape)
+    except msgspec.ValidationError as error:
+        raise _not_acceptable(*_what_and_where(str(error))) from None
+
+
+def task_id_of(request: ApiRequest) -> UUID:
+    text = request.path_params["task_id"]
+    try:
+        task_id = UUID(text)
+    except ValueError:
+        task_id = None
+    # UUID() takes braces, a urn: prefix and missing hyphens too; the contract knows one form.
+    if task_id is None or str(task_id) != text.lower():
+        raise _bad_parameter("id", "The id must be a UUID, such as 01890a5d-ac96-774b-bcce-b302099a8057.")
+    return task_id
+
+
+def idempotency_key_of(request: ApiRequest) -> str | None:
+    keys = request.headers.getall("idempotency-key", [])
+    if not keys:
+        return None
+    if len(keys) > 1 or not 1 <= len(keys[0]) <= KEY_LENGTH:
+        raise _bad_parameter("Idempotency-Key", f"Send one Idempotency-Key, of 1 to {KEY_LENGTH} characters.")
+    return keys[0]
+
+
+def header_of(request: ApiRequest, name: str) -> str | None:
+    """All lines of a header that is a list, as one."""
+    return ", ".join(request.headers.getall(name, [])) or None
+
+
+class ListQuery(NamedTuple):
+    """Which part of a list is asked for. Without ``limit`` all of it."""
+
+    wanted: Filter
+    limit: int | None
+    after: Position | None
+
+    def next_page(self, owner: UserId, after: Position) -> str:
+        """The query that leads to the page behind the position."""
+        parameters = {"limit": str(self.limit), "cursor": cursor(owner, after)}
+        if self.wanted.completed is not None:
+            parameters["completed"] = "true" if self.wanted.completed else "false"
+        if self.wanted.text is not None:
+            parameters["q"] = self.wanted.text
+        return urlencode(parameters)
+
+
+def list_query_of(request: ApiRequest) -> ListQuery:
+    """Collects everything that is wrong into one InvalidRequest. Parameters it does not know are ignored."""
+    given: dict[str, list[str]] = {}
+    try:
+        for name, value in parse_qsl(request.scope["query_string"], keep_blank_values=True):
+            given.setdefault(name.decode(), []).append(value.decode())
+    except UnicodeDecodeError:
+        raise InvalidRequest("The query is not valid UTF-8.") from None
+    faults: list[Fault] = []
+
+    def one(name: str, pattern: str, detail: str) -> str | None:
+        values = given.get(name, [])
+        if values and (len(values) > 1 or not re.fullmatch(pattern, values[0], re.DOTALL)):
+            faults.append(Fault(detail=detail, parameter=name))
+            return None
+        return values[0] if values else None
+
+    completed = one("completed", "true|false", "completed must be given once, as true or false.")
+    limit = one(
+        "limit", "[1-9][0-9]{0,2}|1000", f"limit must be given once, as a whole number from 1 to {PAGE_LENGTH}."
+    )
+    text = one(
+        "q", f"[^\x00]{{0,{TITLE_LENGTH}}}", f"q must be given once, with at most {TITLE_LENGTH} characters and no NUL."
+    )
+    place = one("cursor", ".*", "cursor must be given once.")
+    after = None if place is None else position_of(request.user, place)
+    if place is not None and after is None:
+        faults.append(Fault(detail="The cursor is not one from a Link header of your own list.", parameter="cursor"))
+    if faults:
+        raise InvalidRequest(faults[0].detail, *faults)
+    return ListQuery(
+        Filter(completed=None if completed is None else completed == "true", text=text),
+        limit=None if limit is None else int(limit),
+        after=after,
+    )
+
+
+def _check_media_type(request: ApiRequest) -> None:
+    given: Sequence[str] = request.headers.getall("content-type", [])
+    if any(value.partition(";")[0].strip().lower() != "application/json" for value in given):
+        raise InvalidRequest("Send the body as JSON, with Content-Type: application/json.", status=415)
+
+
+def _not_acceptable(detail: str, pointer: str = "") -> InvalidRequest:
+    return InvalidRequest(detail, Fault(detail=detail, pointer=pointer))
+
+
+def _bad_parameter(name: str, detail: str) -> InvalidRequest:
+    return InvalidRequest(detail, Fault(detail=detail, parameter=name))
+
+
+_WANTED = {"str": "a string", "bool": "true or false", "object": "a JSON object"}
+
+
+def _what_and_where(error: str) -> tuple[str, str]:
+    """msgspec's error as a sentence and a JSON Pointer."""
+    if missing := re.search("missing required field `(.+?)`", error):
+        return f"{missing[1]} is missing.", f"/{missing[1]}"
+    wanted = re.search("Expected `(.+?)`", error)
+    place = re.search(r"at `\$\.(.+?)`", error)
+    what = _WANTED.get(wanted[1], wanted[1]) if wanted else "something else"
+    return (f"{place[1]} must be {what}.", f"/{place[1]}") if place else (f"The body must be {what}.", "")

@@ -1,0 +1,116 @@
+"""The settings, read in one place: the environment, and for what it lacks a `.env` file."""
+
+import difflib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+import msgspec
+from dotenv import dotenv_values
+from platformdirs import user_data_path
+
+SECRET_LENGTH = 32
+"""The fewest bytes of a shared secret (RFC 7518, section 3.2: no shorter than the hash)."""
+
+
+class InvalidSetting(Exception):
+    """A setting is wrong; the text is one line that names it and never shows a secret."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Each field is the setting of that name in capitals. A setting that is empty counts as not set."""
+
+    database_url: str | None = None
+    database_pool_size: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 10
+    better_auth_url: str | None = None
+    better_auth_secret: str | None = None
+    jwt_jwks_url: str | None = None
+    jwt_issuer: tuple[str, ...] = ()
+    jwt_audience: tuple[str, ...] = ()
+    cors_origins: tuple[str, ...] = ()
+    todo_user: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.database_url is not None:
+            _check_database(self.database_url)
+        if self.better_auth_secret is not None and len(self.better_auth_secret.encode()) < SECRET_LENGTH:
+            raise InvalidSetting(f"BETTER_AUTH_SECRET is shorter than {SECRET_LENGTH} bytes")
+        for name in ("better_auth_url", "jwt_jwks_url"):
+            value = getattr(self, name)
+            if value is not None and not _is_http_url(value):
+                raise InvalidSetting(f"{name.upper()} is not an http or https URL")
+        for origin in self.cors_origins:
+            if origin != "*" and not (_is_http_url(origin) and re.fullmatch("[^:]+://[^/?#@]+", origin)):
+                raise InvalidSetting(f"CORS_ORIGINS: {origin!r} is not an origin, such as https://example.com")
+
+    def __repr__(self) -> str:
+        return "Settings(…)"  # secrets stay out of tracebacks
+
+    @property
+    def database_file(self) -> Path | None:
+        """The SQLite file; None if the database is PostgreSQL."""
+        if self.database_url is None:
+            return data_directory() / "todo.db"
+        if self.database_url.startswith("sqlite:"):
+            return Path(self.database_url.removeprefix("sqlite:///"))
+        return None
+
+    @property
+    def has_issuer(self) -> bool:
+        """Whether anything says which tokens to take; else this machine's own secret does."""
+        return any((self.better_auth_url, self.jwt_jwks_url, self.better_auth_secret))
+
+
+def data_directory() -> Path:
+    """Where the default database and the kept secret are."""
+    return user_data_path("todo", appauthor=False)
+
+
+def load(environ: Mapping[str, str], dotenv: Path = Path(".env")) -> Settings:
+    """Raises InvalidSetting."""
+    names = {field.upper(): field for field in Settings.__struct_fields__}
+    found = _read(dotenv)
+    for name in found:
+        if name not in names:
+            close = difflib.get_close_matches(name, names, n=1)
+            raise InvalidSetting(f"{dotenv} has {name}, which is no setting" + f"; is {close[0]} meant?" * bool(close))
+    values: dict[str, Any] = {}
+    for name, field in names.items():
+        value = environ.get(name, found.get(name)) or ""
+        if not value.strip():
+            continue
+        is_list = Settings.__annotations__[field] == tuple[str, ...]
+        values[field] = [part.strip() for part in value.split(",") if part.strip()] if is_list else value.strip()
+    try:
+        return msgspec.convert(values, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        why, _, field = str(error).partition(" - at `$.")
+        raise InvalidSetting(f"{field.rstrip('`').upper()}: {why[0].lower()}{why[1:]}") from None
+
+
+def _read(dotenv: Path) -> dict[str, str | None]:
+    try:
+        # Not interpolated: a password with a dollar sign in it means that dollar sign.
+        return dict(dotenv_values(dotenv, interpolate=False)) if dotenv.exists() else {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidSetting(f"{dotenv} can't be read: {type(error).__name__}") from None
+
+
+def _check_database(url: str) -> None:
+    scheme, _, rest = url.partition(":")
+    if scheme in ("postgres", "postgresql"):
+        return
+    if scheme != "sqlite":
+        raise InvalidSetting("DATABASE_URL must begin with sqlite:///, postgresql:// or postgres://")
+    if not re.fullmatch("///[^?#]+", rest) or rest == "///:memory:":
+        raise InvalidSetting("DATABASE_URL must name a file: sqlite:///relative/path or sqlite:////absolute/path")
+
+
+def _is_http_url(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
