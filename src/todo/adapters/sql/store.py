@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC
 from hashlib import sha256
 from typing import Any
 from uuid import UUID
@@ -141,8 +140,7 @@ def _task(row: Row[Any]) -> Task:
         owner=row.user_id,
         title=row.title,
         completed=row.completed,
-        # PostgreSQL answers in the session's time zone, which a transaction pooler may have left to another.
-        created_at=row.created_at.astimezone(UTC),
-        updated_at=row.updated_at.astimezone(UTC),
+        created_at=row.created_at,
+        updated_at=row.updated_at,
         revision=row.revision,
     )

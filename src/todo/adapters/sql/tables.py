@@ -1,11 +1,14 @@
 """The tables. The migrations make them; a test compares the two."""
 
-from advanced_alchemy.types import GUID, DateTimeUTC
+from datetime import UTC, datetime
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
     CheckConstraint,
     Column,
+    DateTime,
+    Dialect,
     ForeignKey,
     Index,
     LargeBinary,
@@ -13,6 +16,8 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    TypeDecorator,
+    Uuid,
 )
 
 from todo.domain.task import TITLE_LENGTH, USER_ID_LENGTH
@@ -30,25 +35,42 @@ metadata = MetaData(
     }
 )
 
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """Aware and in UTC, whatever the database makes of it: SQLite forgets the zone, and PostgreSQL answers in its
+    session's, which is not ours to set behind a transaction pooler."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
 users = Table(
     "users",
     metadata,
     Column("id", String(USER_ID_LENGTH), primary_key=True),
     Column("revision", BigInteger, nullable=False),
-    Column("created_at", DateTimeUTC(timezone=True), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
 )
 
 tasks = Table(
     "tasks",
     metadata,
-    Column("id", GUID, primary_key=True),
+    Column("id", Uuid, primary_key=True),
     Column("user_id", ForeignKey(users.c.id, ondelete="CASCADE"), nullable=False),
     Column("title", Text, nullable=False),
     # The title casefolded by Python: neither database folds case as Unicode says, nor as the other does.
     Column("title_folded", Text, nullable=False),
     Column("completed", Boolean, nullable=False),
-    Column("created_at", DateTimeUTC(timezone=True), nullable=False),
-    Column("updated_at", DateTimeUTC(timezone=True), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
     Column("revision", BigInteger, nullable=False),
     CheckConstraint(f"length(title) BETWEEN 1 AND {TITLE_LENGTH}", name="title_length"),
     Index("tasks_in_list_order", "user_id", "created_at", "id"),
@@ -66,6 +88,6 @@ idempotency_keys = Table(
     Column("key", String(255), primary_key=True),
     Column("title_digest", LargeBinary(32), nullable=False),
     # No foreign key: the key outlives the task, lest a repeat make a second one.
-    Column("task_id", GUID, nullable=False),
-    Column("created_at", DateTimeUTC(timezone=True), nullable=False),
+    Column("task_id", Uuid, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
 )

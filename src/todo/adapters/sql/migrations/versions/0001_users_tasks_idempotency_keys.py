@@ -1,7 +1,6 @@
 """People, their tasks, and the idempotency keys of their creations."""
 
 import sqlalchemy as sa
-from advanced_alchemy.types import GUID, DateTimeUTC
 from alembic import op
 
 revision = "0001"
@@ -15,18 +14,18 @@ def upgrade() -> None:
         "users",
         sa.Column("id", sa.String(255), nullable=False),
         sa.Column("revision", sa.BigInteger(), nullable=False),
-        sa.Column("created_at", DateTimeUTC(timezone=True), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name="users_pkey"),
     )
     op.create_table(
         "tasks",
-        sa.Column("id", GUID(), nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("user_id", sa.String(255), nullable=False),
         sa.Column("title", sa.Text(), nullable=False),
         sa.Column("title_folded", sa.Text(), nullable=False),
         sa.Column("completed", sa.Boolean(), nullable=False),
-        sa.Column("created_at", DateTimeUTC(timezone=True), nullable=False),
-        sa.Column("updated_at", DateTimeUTC(timezone=True), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("revision", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="tasks_pkey"),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name="tasks_user_id_fkey", ondelete="CASCADE"),
@@ -38,8 +37,8 @@ def upgrade() -> None:
         sa.Column("user_id", sa.String(255), nullable=False),
         sa.Column("key", sa.String(255), nullable=False),
         sa.Column("title_digest", sa.LargeBinary(32), nullable=False),
-        sa.Column("task_id", GUID(), nullable=False),
-        sa.Column("created_at", DateTimeUTC(timezone=True), nullable=False),
+        sa.Column("task_id", sa.Uuid(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("user_id", "key", name="idempotency_keys_pkey"),
         sa.ForeignKeyConstraint(
             ["user_id"],

@@ -1,0 +1,56 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.databases import PostgresServer, migrated, postgres_database, postgres_server, sqlite_url
+from tests.support.serving import Server, serving
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    with postgres_server(tmp_path_factory.mktemp("postgresql")) as server:
+        yield server
+
+
+@pytest.fixture
+def empty_postgres(postgres: PostgresServer) -> Iterator[str]:
+    with postgres_database(postgres) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def migrated_postgres(postgres: PostgresServer) -> Iterator[str]:
+    """One for all tests; each brings its own people."""
+    with postgres_database(postgres) as url:
+        yield migrated(url)
+
+
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """One for all tests; each brings its own people."""
+    return migrated(sqlite_url(tmp_path_factory.mktemp("sqlite") / "todo.db"))
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return sqlite_url(tmp_path / "todo.db")
+    url: str = request.getfixturevalue("empty_postgres")
+    return url
+
+
+@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One for all tests on each database; each test brings its own people."""
+    directory = tmp_path_factory.mktemp("server")
+    if request.param == "sqlite":
+        with serving(directory, sqlite_url(directory / "todo.db"), CORS_ORIGINS="https://app.example.com") as running:
+            yield running
+    else:
+        postgres: PostgresServer = request.getfixturevalue("postgres")
+        with (
+            postgres_database(postgres) as url,
+            serving(directory, url, CORS_ORIGINS="https://app.example.com") as running,
+        ):
+            yield running

@@ -1,0 +1,325 @@
+"""The promises of the TaskStore port, held by every store. A subclass brings the store, and nothing else.
+
+The suite relies on no id and no time but those of the tasks that a store returned.
+"""
+
+import asyncio
+from dataclasses import replace
+from uuid import uuid4
+
+import pytest
+
+from tests.support.builders import NOON, a_task, later, somebody
+from todo.domain.ports import Filter, TaskStore
+from todo.domain.refusals import KeyReused, NotYours, TaskChanged, TaskNotFound
+from todo.domain.task import Task, UserId
+from todo.domain.tasks import Tasks
+
+EVERYTHING = Filter()
+
+ODD_TITLES = [
+    "שלום עולם",
+    "👩‍👩‍👧‍👦 family",
+    "Z̷̢a̸l̵g̶o̵",
+    "e\u0301 beside é",
+    "𝔸" * 500,
+    "tab\tand\nline",
+    "'; DROP TABLE tasks; --",
+    "100% _under_ \\back/slash",
+    "\ufeff\u202eevil\ufffe\uffff",
+    "%s :name $1 {0}",
+]
+
+
+async def add(store: TaskStore, owner: UserId, title: str = "Buy milk", **rest: object) -> Task:
+    return (await store.add(a_task(owner, title, **rest))).task  # type: ignore[arg-type]
+
+
+async def titles(store: TaskStore, owner: UserId, wanted: Filter = EVERYTHING) -> list[str]:
+    return [task.title for task in (await store.list(owner, wanted)).tasks]
+
+
+class TaskStoreContract:
+    @pytest.fixture
+    def owner(self) -> UserId:
+        return somebody()
+
+    @pytest.fixture
+    def stranger(self) -> UserId:
+        return somebody()
+
+    async def test_a_kept_task_is_read_back_as_it_was_returned(self, store: TaskStore, owner: UserId) -> None:
+        added = await store.add(a_task(owner, at=later(0.123456)))
+        assert not added.replayed
+        assert (added.task.owner, added.task.title, added.task.completed) == (owner, "Buy milk", False)
+        assert await store.get(owner, added.task.id) == added.task
+
+    @pytest.mark.parametrize("title", ODD_TITLES)
+    async def test_odd_titles_come_back_exactly(self, store: TaskStore, owner: UserId, title: str) -> None:
+        task = await add(store, owner, title)
+        assert (await store.get(owner, task.id)).title == title
+        assert await titles(store, owner) == [title]
+
+    async def test_times_come_back_in_utc(self, store: TaskStore, owner: UserId) -> None:
+        task = await store.get(owner, (await add(store, owner)).id)
+        assert str(task.created_at.tzinfo) == str(task.updated_at.tzinfo) == "UTC"
+
+    async def test_a_task_that_never_was_is_not_found(self, store: TaskStore, owner: UserId) -> None:
+        with pytest.raises(TaskNotFound):
+            await store.get(owner, uuid4())
+
+    async def test_another_persons_task_is_not_handed_out(
+        self, store: TaskStore, owner: UserId, stranger: UserId
+    ) -> None:
+        task = await add(store, owner)
+        with pytest.raises(NotYours):
+            await store.get(stranger, task.id)
+        assert (await store.list(stranger, EVERYTHING)).tasks == []
+
+    async def test_user_ids_that_differ_in_case_are_two_people(self, store: TaskStore, owner: UserId) -> None:
+        shouted = UserId(owner.upper())
+        task = await add(store, owner)
+        with pytest.raises(NotYours):
+            await store.get(shouted, task.id)
+        assert await store.revision(shouted) == 0
+        assert await titles(store, shouted) == []
+
+    async def test_a_long_user_id_is_kept_whole(self, store: TaskStore) -> None:
+        owner = UserId((somebody() + "ü" * 255)[:255])
+        assert (await add(store, owner)).owner == owner
+        assert await titles(store, owner) == ["Buy milk"]
+
+    async def test_a_person_begins_at_revision_0_and_reading_moves_nothing(
+        self, store: TaskStore, owner: UserId
+    ) -> None:
+        assert await store.revision(owner) == 0
+        await store.list(owner, EVERYTHING)
+        assert await store.revision(owner) == 0
+
+    async def test_every_change_moves_the_revision_by_one_and_leaves_it_on_the_task(
+        self, store: TaskStore, owner: UserId
+    ) -> None:
+        first = await add(store, owner)
+        second = await add(store, owner)
+        saved = await store.save(first.complete(owner, now=later(1)))
+        assert [first.revision, second.revision, saved.revision] == [1, 2, 3]
+        assert (await store.get(owner, first.id)).revision == 3
+        assert await store.revision(owner) == 3
+        await store.remove(second)
+        assert await store.revision(owner) == 4
+
+    async def test_people_are_counted_apart(self, store: TaskStore, owner: UserId, stranger: UserId) -> None:
+        await add(store, owner)
+        await add(store, owner)
+        assert (await add(store, stranger)).revision == 1
+        assert (await store.revision(owner), await store.revision(stranger)) == (2, 1)
+
+    async def test_a_saved_task_is_read_back(self, store: TaskStore, owner: UserId) -> None:
+        task = await add(store, owner)
+        changed = task.rename(owner, "Buy oat milk", now=later(1)).complete(owner, now=later(1))
+        saved = await store.save(changed)
+        assert (saved.title, saved.completed) == ("Buy oat milk", True)
+        assert (saved.id, saved.created_at) == (task.id, task.created_at)
+        assert saved.updated_at >= task.updated_at
+        assert await store.get(owner, task.id) == saved
+        assert (await store.list(owner, EVERYTHING)).tasks == [saved]
+
+    async def test_a_stale_task_is_neither_saved_nor_removed(self, store: TaskStore, owner: UserId) -> None:
+        task = await add(store, owner)
+        saved = await store.save(task.complete(owner, now=later(1)))
+        with pytest.raises(TaskChanged):
+            await store.save(task.rename(owner, "Late", now=later(2)))
+        with pytest.raises(TaskChanged):
+            await store.remove(task)
+        assert await store.get(owner, task.id) == saved
+        assert await store.revision(owner) == saved.revision
+
+    async def test_a_removed_task_is_gone_and_can_be_neither_saved_nor_removed_again(
+        self, store: TaskStore, owner: UserId
+    ) -> None:
+        task = await add(store, owner)
+        other = await add(store, owner)
+        await store.remove(task)
+        with pytest.raises(TaskNotFound):
+            await store.get(owner, task.id)
+        with pytest.raises(TaskChanged):
+            await store.save(task.complete(owner, now=later(1)))
+        with pytest.raises(TaskChanged):
+            await store.remove(task)
+        assert (await store.list(owner, EVERYTHING)).tasks == [other]
+        assert await store.revision(owner) == 3
+
+    async def test_a_list_is_newest_first_and_ties_go_by_descending_id(self, store: TaskStore, owner: UserId) -> None:
+        added = [await add(store, owner, at=later(n // 3)) for n in range(9)]
+        listed = (await store.list(owner, EVERYTHING)).tasks
+        assert listed == sorted(added, key=lambda task: (task.created_at, task.id), reverse=True)
+
+    async def test_a_list_is_walked_in_pages_of_any_length(self, store: TaskStore, owner: UserId) -> None:
+        for n in range(7):
+            await add(store, owner, f"Task {n}", at=later(n // 3))
+        whole = list((await store.list(owner, EVERYTHING)).tasks)
+        for limit in (1, 2, 3, 7, 1000):
+            walked: list[Task] = []
+            more = True
+            while more:
+                after = walked[-1].position if walked else None
+                page, more = await store.list(owner, EVERYTHING, after=after, limit=limit)
+                assert len(page) == limit or not more
+                walked += page
+            assert walked == whole
+
+    async def test_a_list_keeps_what_is_wanted(self, store: TaskStore, owner: UserId) -> None:
+        for n, title in enumerate(["Call Ann", "Buy MILK", "buy milk"]):
+            task = await add(store, owner, title, at=later(n))
+            if n > 0:
+                await store.save(task.complete(owner, now=later(n)))
+        assert await titles(store, owner, Filter(completed=False)) == ["Call Ann"]
+        assert await titles(store, owner, Filter(completed=True)) == ["buy milk", "Buy MILK"]
+        assert await titles(store, owner, Filter(text="Milk")) == ["buy milk", "Buy MILK"]
+        assert await titles(store, owner, Filter(completed=False, text="milk")) == []
+        page, more = await store.list(owner, Filter(text="milk"), limit=1)
+        assert ([task.title for task in page], more) == (["buy milk"], True)
+        page, more = await store.list(owner, Filter(text="milk"), after=page[0].position, limit=1)
+        assert ([task.title for task in page], more) == (["Buy MILK"], False)
+
+    @pytest.mark.parametrize(
+        ("title", "text", "is_kept"),
+        [
+            ("Straße", "STRASSE", True),
+            ("ΣΊΣΥΦΟΣ", "σίσυφος", True),
+            ("Ärger", "äRG", True),
+            ("100 %", "%", True),
+            ("100 percent", "%", False),
+            ("a_b", "_", True),
+            ("a-b", "_", False),
+            ("back\\slash", "\\", True),
+            ("a/b", "/", True),
+            ("Buy milk", "", True),
+            ("Buy milk", "buymilk", False),
+            ("Buy milk", "'", False),
+        ],
+    )
+    async def test_a_search_is_for_the_text_itself_whatever_its_case(
+        self, store: TaskStore, owner: UserId, title: str, text: str, is_kept: bool
+    ) -> None:
+        await add(store, owner, title)
+        assert await titles(store, owner, Filter(text=text)) == ([title] if is_kept else [])
+
+    async def test_a_search_finds_a_task_by_its_new_title_alone(self, store: TaskStore, owner: UserId) -> None:
+        task = await add(store, owner, "Old")
+        await store.save(task.rename(owner, "New", now=later(1)))
+        assert await titles(store, owner, Filter(text="old")) == []
+        assert await titles(store, owner, Filter(text="new")) == ["New"]
+
+    async def test_a_repeated_key_leads_to_the_task_as_it_is_now(self, store: TaskStore, owner: UserId) -> None:
+        first = await store.add(a_task(owner), "key")
+        renamed = await store.save(first.task.rename(owner, "Buy oat milk", now=later(1)))
+        again = await store.add(a_task(owner), "key")
+        assert not first.replayed
+        assert again == (renamed, True)
+        assert await store.revision(owner) == 2
+        assert await titles(store, owner) == ["Buy oat milk"]
+
+    async def test_a_key_cannot_be_used_for_another_title(self, store: TaskStore, owner: UserId) -> None:
+        task = (await store.add(a_task(owner), "key")).task
+        with pytest.raises(KeyReused):
+            await store.add(a_task(owner, "Something else"), "key")
+        assert (await store.list(owner, EVERYTHING)).tasks == [task]
+        assert await store.revision(owner) == 1
+
+    async def test_a_key_whose_task_is_gone_makes_no_second_one(self, store: TaskStore, owner: UserId) -> None:
+        await store.remove((await store.add(a_task(owner), "key")).task)
+        with pytest.raises(TaskNotFound):
+            await store.add(a_task(owner), "key")
+        assert await titles(store, owner) == []
+        assert await store.revision(owner) == 2
+
+    async def test_other_keys_and_other_people_are_not_affected(
+        self, store: TaskStore, owner: UserId, stranger: UserId
+    ) -> None:
+        added = [
+            await store.add(a_task(owner), "key"),
+            await store.add(a_task(owner), "KEY"),
+            await store.add(a_task(stranger, "Something else"), "key"),
+            await store.add(a_task(owner)),
+        ]
+        assert not any(replayed for _, replayed in added)
+        assert len({task.id for task, _ in added}) == 4
+
+    async def test_of_twenty_equal_creations_one_adds(self, store: TaskStore, owner: UserId) -> None:
+        added = await asyncio.gather(*(store.add(a_task(owner), "key") for _ in range(20)))
+        assert sum(not replayed for _, replayed in added) == 1
+        assert len({task.id for task, _ in added}) == 1
+        assert await store.revision(owner) == 1
+
+    async def test_of_twenty_writers_that_read_the_same_one_wins(self, store: TaskStore, owner: UserId) -> None:
+        task = await add(store, owner)
+        outcomes = await asyncio.gather(
+            *(store.save(task.rename(owner, f"Writer {n}", now=later(1))) for n in range(20)), return_exceptions=True
+        )
+        winners = [outcome for outcome in outcomes if isinstance(outcome, Task)]
+        assert len(winners) == 1
+        assert sum(isinstance(outcome, TaskChanged) for outcome in outcomes) == 19
+        assert await store.get(owner, task.id) == winners[0]
+        assert await store.revision(owner) == 2
+
+    async def test_twenty_writers_of_one_task_lose_nothing(self, store: TaskStore, owner: UserId) -> None:
+        task = await add(store, owner, "0")
+
+        async def count_up() -> None:
+            while True:
+                read = await store.get(owner, task.id)
+                try:
+                    await store.save(read.rename(owner, str(int(read.title) + 1), now=later(1)))
+                except TaskChanged:
+                    continue
+                return
+
+        await asyncio.gather(*(count_up() for _ in range(20)))
+        assert (await store.get(owner, task.id)).title == "20"
+        assert await store.revision(owner) == 21
+
+    async def test_twenty_writers_of_one_person_get_a_revision_each(self, store: TaskStore, owner: UserId) -> None:
+        kept = [await add(store, owner, f"Task {n}") for n in range(10)]
+        changes = [store.save(task.complete(owner, now=later(1))) for task in kept[:5]]
+        removals = [store.remove(task) for task in kept[5:]]
+        additions = [add(store, owner, f"New {n}") for n in range(10)]
+        outcomes = await asyncio.gather(*changes, *removals, *additions)
+        revisions = sorted([task.revision for task in outcomes if task is not None])
+        assert len(set(revisions)) == 15
+        assert await store.revision(owner) == 30
+        assert set(revisions) <= set(range(11, 31))
+        listed = (await store.list(owner, EVERYTHING)).tasks
+        assert sorted(task.revision for task in listed) == revisions
+
+    async def test_a_rename_and_a_completion_at_once_both_survive(self, store: TaskStore, owner: UserId) -> None:
+        tasks = Tasks(store, clock=lambda: later(1), new_id=uuid4)
+        for n in range(10):
+            task = await add(store, owner, f"Task {n}")
+            await asyncio.gather(
+                tasks.change(owner, task.id, title=f"Renamed {n}"), tasks.change(owner, task.id, completed=True)
+            )
+            both = await store.get(owner, task.id)
+            assert (both.title, both.completed) == (f"Renamed {n}", True)
+
+
+class LocalTaskStoreContract(TaskStoreContract):
+    """What a store that takes ids and times as they are given promises besides."""
+
+    async def test_id_and_times_are_kept_as_given(self, store: TaskStore, owner: UserId) -> None:
+        task = a_task(owner, at=later(0.000001))
+        assert (await store.add(task)).task == replace(task, revision=1)
+
+    async def test_a_key_is_remembered_for_24_hours(self, store: TaskStore, owner: UserId) -> None:
+        day = 24 * 60 * 60
+        first = await store.add(a_task(owner, at=NOON), "key")
+        assert (await store.add(a_task(owner, at=later(day - 0.000001)), "key")).task.id == first.task.id
+        anew = await store.add(a_task(owner, "Another title", at=later(day)), "key")
+        assert not anew.replayed
+        assert (await store.add(a_task(owner, "Another title", at=later(2 * day - 1)), "key")) == (anew.task, True)
+
+    async def test_a_repeat_does_not_make_a_key_live_longer(self, store: TaskStore, owner: UserId) -> None:
+        day = 24 * 60 * 60
+        await store.add(a_task(owner, at=NOON), "key")
+        await store.add(a_task(owner, at=later(day - 1)), "key")
+        assert not (await store.add(a_task(owner, at=later(day)), "key")).replayed

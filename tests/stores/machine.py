@@ -1,0 +1,190 @@
+"""A store and a plain model of it, driven side by side through whatever Hypothesis thinks of."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any, TypeVar
+from uuid import uuid4
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    initialize,
+    invariant,
+    multiple,
+    rule,
+    run_state_machine_as_test,
+)
+
+from tests.support.builders import NOON, a_task
+from todo.domain.ports import Filter, TaskStore
+from todo.domain.refusals import KeyReused, NotYours, TaskChanged, TaskNotFound
+from todo.domain.task import Task, UserId
+
+Opened = tuple[TaskStore, Callable[[], Awaitable[None]]]
+"""A store, and what closes it."""
+
+T = TypeVar("T")
+
+OWNERS = st.integers(0, 2)
+TITLES = st.sampled_from(["Buy milk", "buy MILK", "Straße", "%", "a_b", "𝔸", "שלום"])
+KEYS = st.sampled_from(["k1", "k2"])
+FILTERS = st.builds(
+    Filter,
+    completed=st.sampled_from([None, True, False]),
+    text=st.sampled_from([None, "milk", "STRASSE", "%", "_", ""]),
+)
+
+
+@dataclass
+class Person:
+    """What the model knows of one person."""
+
+    revision: int = 0
+    tasks: list[Task] = field(default_factory=list)
+    keys: dict[str, Task] = field(default_factory=dict)
+
+
+class StoreMachine(RuleBasedStateMachine):
+    known: Bundle[Task] = Bundle("known")
+
+    def opened(self) -> Opened:
+        """Called inside the event loop that the store is used in."""
+        raise NotImplementedError
+
+    @initialize()
+    def open(self) -> None:
+        self.runner = asyncio.Runner()
+        self.store, self.close = self.runner.run(self._open())
+        self.people: defaultdict[UserId, Person] = defaultdict(Person)
+        self.names = [UserId(f"{uuid4()}") for _ in range(3)]
+        self.now = NOON
+
+    async def _open(self) -> Opened:
+        return self.opened()
+
+    def teardown(self) -> None:
+        if hasattr(self, "runner"):
+            self.do(self.close())
+            self.runner.close()
+
+    def do(self, act: Awaitable[T]) -> T:
+        async def awaited() -> T:
+            return await act
+
+        return self.runner.run(awaited())
+
+    @rule(seconds=st.sampled_from([0, 1, 60]))
+    def wait(self, seconds: int) -> None:
+        self.now += timedelta(seconds=seconds)
+
+    @rule(target=known, owner=OWNERS, title=TITLES)
+    def add(self, owner: int, title: str) -> Task:
+        name = self.names[owner]
+        task, replayed = self.do(self.store.add(a_task(name, title, at=self.now)))
+        assert not replayed
+        return self._added(name, task)
+
+    @rule(target=known, owner=OWNERS, title=TITLES, key=KEYS)
+    def add_with_key(self, owner: int, title: str, key: str) -> Any:
+        name = self.names[owner]
+        person = self.people[name]
+        act = self.store.add(a_task(name, title, at=self.now), key)
+        if key not in person.keys:
+            task, replayed = self.do(act)
+            assert not replayed
+            person.keys[key] = task
+            return self._added(name, task)
+        made = person.keys[key]
+        current = [task for task in person.tasks if task.id == made.id]
+        if made.title != title:
+            with pytest.raises(KeyReused):
+                self.do(act)
+        elif not current:
+            with pytest.raises(TaskNotFound):
+                self.do(act)
+        else:
+            assert self.do(act) == (current[0], True)
+        return multiple()
+
+    def _added(self, name: UserId, task: Task) -> Task:
+        person = self.people[name]
+        person.revision += 1
+        assert task.revision == person.revision
+        person.tasks.append(task)
+        return task
+
+    @rule(asker=OWNERS, task=known)
+    def get(self, asker: int, task: Task) -> None:
+        name = self.names[asker]
+        kept = [other for other in self.people[task.owner].tasks if other.id == task.id]
+        if not kept:
+            with pytest.raises(TaskNotFound):
+                self.do(self.store.get(name, task.id))
+        elif task.owner != name:
+            with pytest.raises(NotYours):
+                self.do(self.store.get(name, task.id))
+        else:
+            assert self.do(self.store.get(name, task.id)) == kept[0]
+
+    @rule(target=known, task=consumes(known), title=TITLES, completed=st.booleans(), keep_old=st.booleans())
+    def save(self, task: Task, title: str, completed: bool, keep_old: bool) -> Any:
+        """Of a task as it once was, which may be stale or gone."""
+        person = self.people[task.owner]
+        changed = replace(task, title=title, completed=completed, updated_at=max(task.updated_at, self.now))
+        if task not in person.tasks:
+            with pytest.raises(TaskChanged):
+                self.do(self.store.save(changed))
+            return task
+        saved = self.do(self.store.save(changed))
+        person.revision += 1
+        assert replace(saved, updated_at=changed.updated_at) == replace(changed, revision=person.revision)
+        person.tasks[person.tasks.index(task)] = saved
+        return multiple(task, saved) if keep_old else saved
+
+    @rule(task=known)
+    def remove(self, task: Task) -> None:
+        person = self.people[task.owner]
+        if task not in person.tasks:
+            with pytest.raises(TaskChanged):
+                self.do(self.store.remove(task))
+            return
+        self.do(self.store.remove(task))
+        person.revision += 1
+        person.tasks.remove(task)
+
+    @rule(owner=OWNERS, wanted=FILTERS, limit=st.integers(1, 4))
+    def walk(self, owner: int, wanted: Filter, limit: int) -> None:
+        name = self.names[owner]
+        expected = sorted(self.people[name].tasks, key=lambda task: task.position, reverse=True)
+        walked: list[Task] = []
+        more = True
+        while more:
+            after = walked[-1].position if walked else None
+            page, more = self.do(self.store.list(name, wanted, after=after, limit=limit))
+            walked += page
+        assert walked == [task for task in expected if wanted.keeps(task)]
+
+    @invariant()
+    def revisions_agree(self) -> None:
+        for name, person in self.people.items():
+            assert self.do(self.store.revision(name)) == person.revision
+
+
+def run_machine(open_store: Callable[[], Opened], *, examples: int) -> None:
+    class Machine(StoreMachine):
+        def opened(self) -> Opened:
+            return open_store()
+
+    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+        Machine,
+        settings=settings(
+            max_examples=examples, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+        ),
+    )

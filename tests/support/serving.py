@@ -1,0 +1,110 @@
+"""A real server on a real socket, and the people who call it."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import jwt
+
+SECRET = "a secret that only the tests and their servers know"
+TODO = Path(sys.executable).with_name("todo")
+
+
+def signed(claims: Mapping[str, Any] | None = None, *, secret: str = SECRET, **header: Any) -> str:
+    """A token; its claims are those of a good one unless given, and None leaves one out."""
+    good = {"sub": "ann", "exp": datetime.now(UTC) + timedelta(minutes=15), "iat": datetime.now(UTC)}
+    merged = {name: value for name, value in {**good, **(claims or {})}.items() if value is not None}
+    return jwt.encode(merged, secret, algorithm="HS256", headers=header or None)
+
+
+class Person:
+    """Somebody with a token, and a client that sends it."""
+
+    def __init__(self, url: str, user_id: str | None = None) -> None:
+        self.user_id = user_id or f"person-{uuid4()}"
+        self.token = signed({"sub": self.user_id})
+        self.api = httpx.Client(base_url=url, headers={"Authorization": f"Bearer {self.token}"}, timeout=20)
+
+    def add(self, title: str = "Buy milk") -> dict[str, Any]:
+        answer = self.api.post("/api/tasks", json={"title": title})
+        assert answer.status_code == 201, answer.text
+        task: dict[str, Any] = answer.json()
+        return task
+
+    def tasks(self) -> list[dict[str, Any]]:
+        answer = self.api.get("/api/tasks")
+        assert answer.status_code == 200, answer.text
+        tasks: list[dict[str, Any]] = answer.json()
+        return tasks
+
+
+class Server:
+    def __init__(self, url: str, database_url: str, printed: Path) -> None:
+        self.url = url
+        self.database_url = database_url
+        self._printed = printed
+        self._people: list[Person] = []
+
+    def person(self, user_id: str | None = None) -> Person:
+        person = Person(self.url, user_id)
+        self._people.append(person)
+        return person
+
+    @property
+    def address(self) -> tuple[str, int]:
+        url = httpx.URL(self.url)
+        assert url.port is not None
+        return url.host, url.port
+
+    def printed(self) -> str:
+        """Everything on standard error so far."""
+        return self._printed.read_text()
+
+    def close(self) -> None:
+        for person in self._people:
+            person.api.close()
+
+
+def environment(**settings: str) -> dict[str, str]:
+    """This process's, with these settings and no others of ours."""
+    ours = re.compile("DATABASE_|BETTER_AUTH_|JWT_|CORS_|TODO_")
+    return {name: value for name, value in os.environ.items() if not ours.match(name)} | settings
+
+
+@contextmanager
+def serving(directory: Path, database_url: str, *options: str, **settings: str) -> Iterator[Server]:
+    """A `todo serve` on a free port, until the end of the block."""
+    printed = directory / f"server-{uuid4().hex}.log"
+    settings = {"BETTER_AUTH_SECRET": SECRET, "DATABASE_URL": database_url, **settings}
+    with (
+        printed.open("w") as log,
+        subprocess.Popen(
+            [TODO, "serve", "--port", "0", *options],
+            cwd=directory,
+            env=environment(**settings),
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        ) as process,
+    ):
+        assert process.stdout is not None
+        try:
+            greeting = process.stdout.readline()  # comes once the socket listens
+            url = re.search(r"http://\S+?:\d+", greeting)
+            assert url is not None, f"no server: {greeting}{printed.read_text()}"
+            server = Server(url[0], database_url, printed)
+            try:
+                yield server
+            finally:
+                server.close()
+        finally:
+            process.terminate()
+            process.wait(timeout=20)
