@@ -1,7 +1,7 @@
 """The HTTP contract's forms, for both of its ends: the server that speaks it, and a store that stands before one."""
 
 import re
-from base64 import b64decode, urlsafe_b64encode
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
@@ -118,12 +118,11 @@ def cursor(owner: UserId, position: Position) -> str:
 
 def position_of(owner: UserId, text: str) -> Position | None:
     """The position a cursor stands for; None unless it is one of this owner's, unchanged."""
-    try:
-        decoded = b64decode(text, altchars=b"-_", validate=True)
-    except ValueError:
+    if not re.fullmatch("[A-Za-z0-9_-]{56}", text):
         return None
+    decoded = urlsafe_b64decode(text)
     payload, check = decoded[:-_CHECK_BYTES], decoded[-_CHECK_BYTES:]
-    if len(payload) != _TIME_BYTES + _ID_BYTES or check != _check(owner, payload):
+    if check != _check(owner, payload):
         return None
     time = timedelta(microseconds=int.from_bytes(payload[:_TIME_BYTES], signed=True))
     try:

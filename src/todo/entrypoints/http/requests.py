@@ -107,8 +107,8 @@ def list_query_of(request: ApiRequest) -> ListQuery:
     """Collects everything that is wrong into one InvalidRequest. Parameters it does not know are ignored."""
     given: dict[str, list[str]] = {}
     try:
-        for name, value in parse_qsl(request.scope["query_string"], keep_blank_values=True):
-            given.setdefault(name.decode(), []).append(value.decode())
+        for name, value in parse_qsl(request.scope["query_string"].decode(), keep_blank_values=True, errors="strict"):
+            given.setdefault(name, []).append(value)
     except UnicodeDecodeError:
         raise InvalidRequest("The query is not valid UTF-8.") from None
     faults: list[Fault] = []

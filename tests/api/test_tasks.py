@@ -1,0 +1,419 @@
+"""The requests of the contract, over a real socket, on SQLite and on PostgreSQL."""
+
+import re
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+
+from tests.support.serving import Person, Server
+
+
+@pytest.fixture
+def ann(server: Server) -> Person:
+    return server.person()
+
+
+@pytest.fixture
+def bob(server: Server) -> Person:
+    return server.person()
+
+
+def at(task: dict[str, Any]) -> str:
+    return f"/api/tasks/{task['id']}"
+
+
+def is_problem(answer: httpx.Response, status: int) -> dict[str, Any]:
+    """Asserts the form that every error has, and returns it."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem: dict[str, Any] = answer.json()
+    assert problem["status"] == status
+    assert problem["title"]
+    assert problem["type"] == "about:blank"
+    assert problem["detail"]
+    assert set(problem) <= {"type", "title", "status", "detail", "errors"}
+    return problem
+
+
+class TestCreate:
+    def test_it_answers_201_with_the_task_its_place_and_its_etag(self, ann: Person) -> None:
+        answer = ann.api.post("/api/tasks", json={"title": "  Buy milk\n"})
+        task = answer.json()
+        assert answer.status_code == 201
+        assert answer.headers["content-type"] == "application/json"
+        assert set(task) == {"id", "title", "completed", "user_id", "created_at", "updated_at"}
+        assert (task["title"], task["completed"], task["user_id"]) == ("Buy milk", False, ann.user_id)
+        assert UUID(task["id"]).version == 7
+        assert task["created_at"] == task["updated_at"]
+        assert datetime.fromisoformat(task["created_at"]).utcoffset() == timedelta(0)
+        there = ann.api.get(answer.headers["location"])
+        assert (there.json(), there.headers["etag"]) == (task, answer.headers["etag"])
+
+    def test_ids_are_in_the_order_of_creation(self, ann: Person) -> None:
+        ids = [ann.add()["id"] for _ in range(5)]
+        assert ids == sorted(ids)
+
+    def test_what_a_client_may_not_set_is_not_bound(self, ann: Person, bob: Person) -> None:
+        theirs = bob.add()
+        body = {**theirs, "title": "Mine", "completed": True, "revision": 99, "__proto__": {}}
+        task = ann.api.post("/api/tasks", json=body).json()
+        assert (task["title"], task["completed"], task["user_id"]) == ("Mine", False, ann.user_id)
+        assert task["id"] != theirs["id"]
+        assert task["created_at"] > theirs["created_at"]
+        assert bob.tasks() == [theirs]
+
+    def test_no_content_type_is_taken_as_json(self, ann: Person) -> None:
+        assert ann.api.post("/api/tasks", content=b'{"title":"x"}').status_code == 201
+
+    @pytest.mark.parametrize("media_type", ["application/json; charset=utf-8", "Application/JSON", "application/json;"])
+    def test_json_is_json_with_parameters_and_in_any_case(self, ann: Person, media_type: str) -> None:
+        answer = ann.api.post("/api/tasks", content=b'{"title":"x"}', headers={"Content-Type": media_type})
+        assert answer.status_code == 201
+
+
+class TestRead:
+    def test_it_answers_the_task_to_its_owner(self, ann: Person) -> None:
+        task = ann.add()
+        answer = ann.api.get(at(task))
+        assert (answer.status_code, answer.json()) == (200, task)
+
+    def test_an_id_in_capitals_is_the_same_id(self, ann: Person) -> None:
+        task = ann.add()
+        assert ann.api.get(f"/api/tasks/{task['id'].upper()}").json() == task
+
+    def test_a_missing_task_is_404(self, ann: Person) -> None:
+        assert is_problem(ann.api.get(f"/api/tasks/{uuid4()}"), 404)["detail"] == "Task not found"
+
+
+class TestList:
+    def test_it_is_a_bare_array_newest_first(self, ann: Person) -> None:
+        assert ann.tasks() == []
+        added = [ann.add(f"Task {n}") for n in range(3)]
+        assert ann.tasks() == added[::-1]
+
+    def test_pages_are_linked_until_the_last(self, ann: Person) -> None:
+        added = [ann.add(f"Task {n}") for n in range(5)]
+        walked, where = [], "/api/tasks?limit=2"
+        lengths = []
+        while where:
+            answer = ann.api.get(where)
+            walked += answer.json()
+            lengths.append(len(answer.json()))
+            where = answer.links.get("next", {}).get("url", "")
+        assert (walked, lengths) == (added[::-1], [2, 2, 1])
+
+    def test_a_page_that_ends_with_the_list_links_to_no_other(self, ann: Person) -> None:
+        for _ in range(2):
+            ann.add()
+        assert "link" not in ann.api.get("/api/tasks?limit=2").headers
+        assert "link" not in ann.api.get("/api/tasks").headers
+
+    def test_filters_work_alone_together_and_with_pages(self, ann: Person) -> None:
+        for n, title in enumerate(["Call Ann", "Buy MILK & bread", "buy milk & eggs"]):
+            task = ann.add(title)
+            if n:
+                ann.api.patch(at(task), json={"completed": True})
+
+        def titles(**query: Any) -> list[str]:
+            return [task["title"] for task in ann.api.get("/api/tasks", params=query).json()]
+
+        assert titles(completed="false") == ["Call Ann"]
+        assert titles(completed="true") == ["buy milk & eggs", "Buy MILK & bread"]
+        assert titles(q="MILK & ") == ["buy milk & eggs", "Buy MILK & bread"]
+        assert titles(q="call", completed="true") == []
+        first = ann.api.get("/api/tasks", params={"q": "Milk & ", "completed": "true", "limit": 1})
+        assert [task["title"] for task in first.json()] == ["buy milk & eggs"]
+        second = ann.api.get(first.links["next"]["url"])
+        assert [task["title"] for task in second.json()] == ["Buy MILK & bread"]
+        assert "next" not in second.links
+
+    @pytest.mark.parametrize(
+        "limit", ["0", "1001", "-1", "+1", "01", "1.0", "1e1", " 1", "1 ", "", "x", "１", "1&limit=1", "9" * 400]
+    )
+    def test_a_limit_other_than_1_to_1000_is_400(self, ann: Person, limit: str) -> None:
+        problem = is_problem(ann.api.get(f"/api/tasks?limit={limit}"), 400)
+        assert [error["parameter"] for error in problem["errors"]] == ["limit"]
+
+    @pytest.mark.parametrize("completed", ["", "1", "True", "null", "true&completed=true"])
+    def test_completed_is_true_or_false(self, ann: Person, completed: str) -> None:
+        problem = is_problem(ann.api.get(f"/api/tasks?completed={completed}"), 400)
+        assert [error["parameter"] for error in problem["errors"]] == ["completed"]
+
+    @pytest.mark.parametrize("query", ["q=%00", "q=%ff", f"q={'x' * 501}", "cursor=", "cursor=x", "cursor=%ff"])
+    def test_an_odd_query_is_400(self, ann: Person, query: str) -> None:
+        is_problem(ann.api.get(f"/api/tasks?{query}"), 400)
+
+    def test_a_parameter_that_is_not_known_is_ignored(self, ann: Person) -> None:
+        assert ann.api.get("/api/tasks?order=title&user_id=bob").json() == []
+
+    def test_a_cursor_with_any_character_changed_is_400(self, ann: Person) -> None:
+        for _ in range(2):
+            ann.add()
+        where = ann.api.get("/api/tasks?limit=1").links["next"]["url"]
+        cursor = re.search("cursor=([^&]+)", where)
+        assert cursor is not None
+        for n, character in enumerate(cursor[1]):
+            for other in {"A", "b", "-", character.swapcase()} - {character}:
+                changed = cursor[1][:n] + other + cursor[1][n + 1 :]
+                is_problem(ann.api.get(f"/api/tasks?limit=1&cursor={changed}"), 400)
+        for changed in (cursor[1][:-1], cursor[1] + "A", cursor[1] + "=", cursor[1] + "%0a", cursor[1] * 2):
+            is_problem(ann.api.get(f"/api/tasks?limit=1&cursor={changed}"), 400)
+
+    def test_a_list_of_thousands_comes_whole(self, ann: Person) -> None:
+        added = [ann.add(f"Task {n}")["id"] for n in range(1001)]
+        answer = ann.api.get("/api/tasks")
+        assert [task["id"] for task in answer.json()] == added[::-1]
+        assert answer.headers["transfer-encoding"] == "chunked"
+
+
+class TestChange:
+    def test_patch_completes_renames_or_both(self, ann: Person) -> None:
+        task = ann.add()
+        done = ann.api.patch(at(task), json={"completed": True}).json()
+        assert done == {**task, "completed": True, "updated_at": done["updated_at"]}
+        assert done["updated_at"] > task["updated_at"]
+        renamed = ann.api.patch(at(task), json={"title": " Buy oat milk "}).json()
+        assert (renamed["title"], renamed["completed"]) == ("Buy oat milk", True)
+        both = ann.api.patch(at(task), json={"title": "Buy milk", "completed": False}).json()
+        assert (both["title"], both["completed"]) == ("Buy milk", False)
+        assert ann.tasks() == [both]
+
+    def test_put_renames_and_never_touches_completed(self, ann: Person) -> None:
+        task = ann.add()
+        ann.api.patch(at(task), json={"completed": True})
+        for body in ({"title": "A"}, {"title": "B", "completed": False}, {"title": "C", "completed": "no"}):
+            answer = ann.api.put(at(task), json=body)
+            assert (answer.status_code, answer.json()["title"], answer.json()["completed"]) == (
+                200,
+                body["title"],
+                True,
+            )
+
+    def test_a_client_may_echo_the_whole_task(self, ann: Person, bob: Person) -> None:
+        task, theirs = ann.add(), bob.add()
+        echo = {**theirs, "title": "Buy oat milk", "created_at": "2000-01-01T00:00:00Z", "updated_at": "x"}
+        for change in (ann.api.put, ann.api.patch):
+            changed = change(at(task), json=echo).json()
+            assert changed == {**task, "title": "Buy oat milk", "updated_at": changed["updated_at"]}
+        assert bob.tasks() == [theirs]
+
+    def test_a_change_that_changes_nothing_moves_nothing(self, ann: Person) -> None:
+        task = ann.add()
+        before = ann.api.get(at(task))
+        answer = ann.api.patch(at(task), json={"title": f" {task['title']} ", "completed": False})
+        assert (answer.json(), answer.headers["etag"]) == (task, before.headers["etag"])
+
+    def test_patch_wants_one_of_its_fields(self, ann: Person) -> None:
+        task = ann.add()
+        for body in ({}, {"user_id": "bob"}):
+            is_problem(ann.api.patch(at(task), json=body), 400)
+
+    @pytest.mark.parametrize("completed", ["true", 1, 0, None, [], {}, "", 1.0])
+    def test_completed_takes_only_true_or_false(self, ann: Person, completed: object) -> None:
+        task = ann.add()
+        problem = is_problem(ann.api.patch(at(task), json={"completed": completed}), 400)
+        assert [error["pointer"] for error in problem["errors"]] == ["/completed"]
+        assert ann.tasks() == [task]
+
+
+class TestDelete:
+    def test_it_answers_204_without_a_body_and_the_task_is_gone(self, ann: Person) -> None:
+        task = ann.add()
+        answer = ann.api.delete(at(task))
+        assert (answer.status_code, answer.content) == (204, b"")
+        is_problem(ann.api.get(at(task)), 404)
+        is_problem(ann.api.delete(at(task)), 404)
+        assert ann.tasks() == []
+
+
+class TestTitles:
+    @pytest.mark.parametrize(
+        "title",
+        [
+            "שלום עולם",
+            "👩‍👩‍👧‍👦",
+            "Z̷̢a̸l̵g̶o̵",
+            "e\u0301 é",
+            "𝔸" * 500,
+            "tab\tand\r\nline",
+            "\ufeff\u202ex\uffff",
+            "</script>",
+        ],
+    )
+    def test_odd_but_legal_ones_come_back_exactly(self, ann: Person, title: str) -> None:
+        task = ann.add(title)
+        assert (task["title"], ann.tasks()[0]["title"]) == (title, title)
+        assert ann.api.put(at(task), json={"title": f"{title[:250]}!"}).json()["title"] == f"{title[:250]}!"
+
+    @pytest.mark.parametrize(
+        "title",
+        ["", " ", "\u3000\t", "x" * 501, "𝔸" * 501, "\x00", "a\x00b", "\x1b[31m", "a\x7f", "\x85a", 1, None, []],
+    )
+    def test_bad_ones_are_400_everywhere_and_change_nothing(self, ann: Person, title: object) -> None:
+        task = ann.add()
+        for answer in (
+            ann.api.post("/api/tasks", json={"title": title}),
+            ann.api.put(at(task), json={"title": title}),
+            ann.api.patch(at(task), json={"title": title}),
+        ):
+            problem = is_problem(answer, 400)
+            assert [error["pointer"] for error in problem["errors"]] == ["/title"]
+        assert ann.tasks() == [task]
+
+
+class TestConditions:
+    def test_an_etag_is_strong_and_moves_with_the_task(self, ann: Person) -> None:
+        task = ann.add()
+        first = ann.api.get(at(task)).headers["etag"]
+        second = ann.api.patch(at(task), json={"completed": True}).headers["etag"]
+        assert re.fullmatch('"[!-~]+"', first)
+        assert first != second == ann.api.get(at(task)).headers["etag"]
+
+    def test_if_match_lets_through_who_has_read_the_last_change(self, ann: Person) -> None:
+        task = ann.add()
+        old = ann.api.get(at(task)).headers["etag"]
+        new = ann.api.patch(at(task), json={"completed": True}, headers={"If-Match": old}).headers["etag"]
+        for stale in (old, f"W/{new}", '"999"', '"x"', "x", '""', f"{old}, W/{new}"):
+            headers = {"If-Match": stale}
+            is_problem(ann.api.patch(at(task), json={"completed": False}, headers=headers), 412)
+            is_problem(ann.api.patch(at(task), json={"completed": True}, headers=headers), 412)
+            is_problem(ann.api.put(at(task), json={"title": "Late"}, headers=headers), 412)
+            is_problem(ann.api.delete(at(task), headers=headers), 412)
+        assert ann.api.put(at(task), json={"title": "A"}, headers={"If-Match": "*"}).status_code == 200
+        new = ann.api.get(at(task)).headers["etag"]
+        assert ann.api.delete(at(task), headers={"If-Match": f'"x", {new}'}).status_code == 204
+
+    def test_if_none_match_is_304_while_a_task_stands_still(self, ann: Person) -> None:
+        task = ann.add()
+        etag = ann.api.get(at(task)).headers["etag"]
+        for tag in (etag, f"W/{etag}", f'"x", {etag}', "*"):
+            answer = ann.api.get(at(task), headers={"If-None-Match": tag})
+            assert (answer.status_code, answer.content, answer.headers["etag"]) == (304, b"", etag)
+        ann.api.patch(at(task), json={"completed": True})
+        assert ann.api.get(at(task), headers={"If-None-Match": etag}).status_code == 200
+
+    def test_if_none_match_is_304_while_a_list_stands_still(self, ann: Person, bob: Person) -> None:
+        changes = [
+            lambda: ann.add(),
+            lambda: ann.api.patch(at(ann.tasks()[0]), json={"completed": True}),
+            lambda: ann.api.delete(at(ann.tasks()[0])),
+        ]
+        for change in changes:
+            etag = ann.api.get("/api/tasks").headers["etag"]
+            bob.add()
+            for where in ("/api/tasks", "/api/tasks?limit=1", "/api/tasks?completed=true"):
+                answer = ann.api.get(where, headers={"If-None-Match": etag})
+                assert (answer.status_code, answer.content) == (304, b"")
+            change()
+            assert ann.api.get("/api/tasks", headers={"If-None-Match": etag}).status_code == 200
+
+
+class TestIdempotencyKeys:
+    def test_a_repeat_answers_with_the_same_task_as_it_is_now(self, ann: Person) -> None:
+        headers = {"Idempotency-Key": "key"}
+        first = ann.api.post("/api/tasks", json={"title": "x"}, headers=headers)
+        assert "idempotency-replayed" not in first.headers
+        changed = ann.api.patch(at(first.json()), json={"completed": True})
+        again = ann.api.post("/api/tasks", json={"title": "x"}, headers=headers)
+        assert (again.status_code, again.json()) == (201, changed.json())
+        assert again.headers["idempotency-replayed"] == "true"
+        assert again.headers["etag"] == changed.headers["etag"]
+        assert again.headers["location"] == first.headers["location"]
+        assert len(ann.tasks()) == 1
+
+    def test_another_body_is_422(self, ann: Person) -> None:
+        headers = {"Idempotency-Key": "key"}
+        ann.api.post("/api/tasks", json={"title": "x"}, headers=headers)
+        is_problem(ann.api.post("/api/tasks", json={"title": "y"}, headers=headers), 422)
+        assert [task["title"] for task in ann.tasks()] == ["x"]
+
+    def test_a_repeat_after_the_deletion_is_404_and_makes_no_second_one(self, ann: Person) -> None:
+        headers = {"Idempotency-Key": "key"}
+        task = ann.api.post("/api/tasks", json={"title": "x"}, headers=headers).json()
+        ann.api.delete(at(task))
+        is_problem(ann.api.post("/api/tasks", json={"title": "x"}, headers=headers), 404)
+        assert ann.tasks() == []
+
+    @pytest.mark.parametrize("key", ["", "x" * 256])
+    def test_a_key_has_1_to_255_characters(self, ann: Person, key: str) -> None:
+        is_problem(ann.api.post("/api/tasks", json={"title": "x"}, headers={"Idempotency-Key": key}), 400)
+        assert ann.tasks() == []
+
+    def test_a_key_of_255_characters_works(self, ann: Person) -> None:
+        headers = {"Idempotency-Key": "é" * 255}
+        answers = [
+            ann.api.post(
+                "/api/tasks", json={"title": "x"}, headers={k: v.encode("latin-1") for k, v in headers.items()}
+            )
+            for _ in range(2)
+        ]
+        assert answers[0].json() == answers[1].json()
+
+    def test_a_bad_body_does_not_use_the_key_up(self, ann: Person) -> None:
+        headers = {"Idempotency-Key": "key"}
+        is_problem(ann.api.post("/api/tasks", json={"title": ""}, headers=headers), 400)
+        assert ann.api.post("/api/tasks", json={"title": "x"}, headers=headers).status_code == 201
+
+
+class TestTwoPeople:
+    """Nothing is read or written across, however a task is named."""
+
+    def test_by_path(self, ann: Person, bob: Person) -> None:
+        task = ann.add()
+        etag = ann.api.get(at(task)).headers["etag"]
+        for headers in ({}, {"If-Match": etag}, {"If-Match": "*"}, {"If-None-Match": etag}):
+            for answer in (
+                bob.api.get(at(task), headers=headers),
+                bob.api.patch(at(task), json={"completed": True}, headers=headers),
+                bob.api.put(at(task), json={"title": "Mine"}, headers=headers),
+                bob.api.delete(at(task), headers=headers),
+            ):
+                is_problem(answer, 403)
+                assert task["title"] not in answer.text
+                assert ann.user_id not in answer.text
+                assert "etag" not in answer.headers
+        assert bob.api.head(at(task)).status_code == 403
+        assert (ann.tasks(), bob.tasks()) == ([task], [])
+
+    def test_by_body(self, ann: Person, bob: Person) -> None:
+        task, mine = ann.add(), bob.add("Bob's")
+        body = {**task, "title": "Bob's", "completed": True}
+        assert bob.api.post("/api/tasks", json=body).json()["id"] != task["id"]
+        assert bob.api.put(at(mine), json=body).json()["user_id"] == bob.user_id
+        assert bob.api.patch(at(mine), json=body).json()["id"] == mine["id"]
+        assert ann.tasks() == [task]
+
+    def test_by_query(self, ann: Person, bob: Person) -> None:
+        ann.add("Ann's secret")
+        for query in (f"user_id={ann.user_id}", "q=secret", "limit=1000", "completed=false"):
+            assert bob.api.get(f"/api/tasks?{query}").json() == []
+
+    def test_by_cursor(self, ann: Person, bob: Person) -> None:
+        for person in (ann, bob):
+            for _ in range(3):
+                person.add()
+        where = ann.api.get("/api/tasks?limit=1").links["next"]["url"]
+        is_problem(bob.api.get(where), 400)
+        assert ann.api.get(where).json() == ann.tasks()[1:2]
+
+    def test_by_etag(self, ann: Person, bob: Person) -> None:
+        ann.add()
+        tag = ann.api.get("/api/tasks").headers["etag"]
+        assert bob.api.get("/api/tasks", headers={"If-None-Match": tag}).json() == []
+        for person in (ann, bob):
+            headers = person.api.get("/api/tasks").headers
+            assert headers["vary"] == "Authorization"
+            assert headers["cache-control"] == "private, no-cache"
+
+    def test_by_idempotency_key(self, ann: Person, bob: Person) -> None:
+        headers = {"Idempotency-Key": "key"}
+        first = ann.api.post("/api/tasks", json={"title": "x"}, headers=headers)
+        second = bob.api.post("/api/tasks", json={"title": "x"}, headers=headers)
+        third = bob.api.post("/api/tasks", json={"title": "y"}, headers=headers)
+        assert first.json()["id"] != second.json()["id"]
+        assert "idempotency-replayed" not in second.headers
+        assert third.status_code == 422
+        assert (len(ann.tasks()), len(bob.tasks())) == (1, 1)
