@@ -5,9 +5,9 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-import httpx
 import pytest
 
+from tests.api.problems import is_problem
 from tests.support.serving import Person, Server
 
 
@@ -23,19 +23,6 @@ def bob(server: Server) -> Person:
 
 def at(task: dict[str, Any]) -> str:
     return f"/api/tasks/{task['id']}"
-
-
-def is_problem(answer: httpx.Response, status: int) -> dict[str, Any]:
-    """Asserts the form that every error has, and returns it."""
-    assert answer.status_code == status, answer.text
-    assert answer.headers["content-type"] == "application/problem+json"
-    problem: dict[str, Any] = answer.json()
-    assert problem["status"] == status
-    assert problem["title"]
-    assert problem["type"] == "about:blank"
-    assert problem["detail"]
-    assert set(problem) <= {"type", "title", "status", "detail", "errors"}
-    return problem
 
 
 class TestCreate:

@@ -15,6 +15,7 @@ from uvicorn.supervisors import Multiprocess
 from todo.composition import compose, issue_token, upgrade_database
 from todo.domain.refusals import Refusal
 from todo.domain.task import UserId
+from todo.entrypoints.http.protocol import Protocol
 from todo.settings import InvalidSetting, Settings
 
 GRACE = 10
@@ -40,6 +41,7 @@ def serve(settings: Settings, *, host: str, port: int, workers: int, migrate: bo
         "todo.entrypoints.http.app:from_environment",
         factory=True,
         workers=workers,
+        http=Protocol,
         log_config=None,
         access_log=False,
         server_header=False,

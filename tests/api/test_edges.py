@@ -1,0 +1,300 @@
+"""What holds for every request: bodies that are no JSON, odd methods and paths, errors, CORS, health."""
+
+import json
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from tests.api.problems import is_problem
+from tests.support.databases import sqlite_url
+from tests.support.serving import Person, Server, serving
+
+NOT_JSON = {
+    "empty": b"",
+    "blank": b"  \n",
+    "bad syntax": b'{"title": "x"',
+    "trailing": b'{"title": "x"}}',
+    "two documents": b'{"title": "x"} {"title": "y"}',
+    "single quotes": b"{'title': 'x'}",
+    "comment": b'{"title": "x"} // y',
+    "NaN": b'{"title": "x", "n": NaN}',
+    "huge number": b'{"title": "x", "n": 1e999999}',
+    "byte order mark": b'\xef\xbb\xbf{"title": "x"}',
+    "UTF-16": '{"title": "x"}'.encode("utf-16"),
+    "invalid UTF-8": b'{"title": "\xff"}',
+    "invalid UTF-8 in an ignored field": b'{"title": "x", "other": "\xff"}',
+    "overlong UTF-8": b'{"title": "\xc0\x80"}',
+    "encoded surrogate": b'{"title": "\xed\xa0\x80"}',
+    "lone surrogate": b'{"title": "\\ud800"}',
+    "lone surrogate before text": b'{"title": "\\ud800abcdef"}',
+    "lone low surrogate": b'{"title": "\\udc00"}',
+    "lone surrogate in an ignored field": b'{"title": "x", "other": "\\ud800"}',
+    "lone surrogate in a name": b'{"title": "x", "\\udfff": 1}',
+    "control character": b'{"title": "a\nb"}',
+    "nested thousands deep": b'{"title": "x", "other": ' + b"[" * 30_000 + b"]" * 30_000 + b"}",
+    "nested thousands deep and open": b"[" * 60_000,
+    "nested objects": b'{"a":' * 10_000,
+    "NUL": b"\x00",
+    "form": b"title=x",
+}
+
+NOT_AN_OBJECT = [b"null", b"true", b"1", b'"title"', b"[]", b'[{"title": "x"}]']
+
+
+@pytest.fixture
+def ann(server: Server) -> Person:
+    return server.person()
+
+
+class TestBodies:
+    @pytest.mark.parametrize("body", NOT_JSON.values(), ids=NOT_JSON.keys())
+    def test_one_that_is_no_json_is_400_and_changes_nothing(self, ann: Person, body: bytes) -> None:
+        task = ann.add()
+        where = f"/api/tasks/{task['id']}"
+        for method, path in (("POST", "/api/tasks"), ("PUT", where), ("PATCH", where)):
+            answer = ann.api.request(method, path, content=body, headers={"Content-Type": "application/json"})
+            problem = is_problem(answer, 400)
+            assert [error["pointer"] for error in problem["errors"]] == [""]
+        assert ann.tasks() == [task]
+
+    @pytest.mark.parametrize("body", NOT_AN_OBJECT)
+    def test_one_that_is_no_object_is_400(self, ann: Person, body: bytes) -> None:
+        assert "object" in is_problem(ann.api.post("/api/tasks", content=body), 400)["detail"]
+
+    def test_one_that_lacks_the_title_is_400(self, ann: Person) -> None:
+        problem = is_problem(ann.api.post("/api/tasks", json={"Title": "x"}), 400)
+        assert problem["errors"] == [{"pointer": "/title", "detail": "title is missing."}]
+
+    def test_a_field_that_comes_twice_counts_as_its_last(self, ann: Person) -> None:
+        assert ann.api.post("/api/tasks", content=b'{"title": "a", "title": "b"}').json()["title"] == "b"
+
+    @pytest.mark.parametrize(
+        "media_type",
+        ["text/plain", "application/x-www-form-urlencoded", "text/json", "application/xml", "json", "", ";"],
+    )
+    def test_one_that_is_sent_as_something_else_is_415(self, ann: Person, media_type: str) -> None:
+        task = ann.add()
+        where = f"/api/tasks/{task['id']}"
+        headers = {"Content-Type": media_type}
+        for method, path in (("POST", "/api/tasks"), ("PUT", where), ("PATCH", where)):
+            is_problem(ann.api.request(method, path, content=b'{"title": "x"}', headers=headers), 415)
+        assert ann.tasks() == [task]
+
+    def test_one_of_64_kib_is_taken(self, ann: Person) -> None:
+        body = json.dumps({"title": "x", "other": ""}).encode()
+        body = body[:-2] + b"x" * (64 * 1024 - len(body)) + body[-2:]
+        assert len(body) == 64 * 1024
+        assert ann.api.post("/api/tasks", content=body).status_code == 201
+
+    def test_one_over_64_kib_is_413(self, ann: Person) -> None:
+        task = ann.add()
+        where = f"/api/tasks/{task['id']}"
+        body = b'{"title": "x"}' + b" " * 64 * 1024
+        for method, path in (("POST", "/api/tasks"), ("PUT", where), ("PATCH", where)):
+            is_problem(ann.api.request(method, path, content=body), 413)
+        assert ann.tasks() == [task]
+
+    def test_one_over_64_kib_is_refused_before_it_has_come_whole(self, server: Server, ann: Person) -> None:
+        head = f"POST /api/tasks HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ann.token}\r\n"
+        for length in (
+            "Content-Length: 100000000\r\n\r\n",
+            "Transfer-Encoding: chunked\r\n\r\n11000\r\n" + "x" * 0x11000,
+        ):
+            with socket.create_connection(server.address, timeout=10) as connection:
+                connection.sendall((head + length).encode())
+                assert connection.recv(100).startswith(b"HTTP/1.1 413 ")
+
+    def test_one_that_does_not_come_whole_is_no_fault_of_the_service(self, server: Server, ann: Person) -> None:
+        head = f"POST /api/tasks HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ann.token}\r\nContent-Length: 20\r\n\r\n"
+        before = server.printed()
+        with socket.create_connection(server.address, timeout=10) as connection:
+            connection.sendall(head.encode() + b'{"title"')
+        assert ann.tasks() == []
+        assert server.printed() == before
+
+    def test_one_with_a_get_or_a_delete_is_not_read(self, ann: Person) -> None:
+        task = ann.add()
+        where = f"/api/tasks/{task['id']}"
+        assert ann.api.request("GET", where, content=b"{").status_code == 200
+        assert ann.api.request("DELETE", where, content=b"{").status_code == 204
+
+
+class TestIds:
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "x",
+            "1",
+            "null",
+            "{braced}",
+            "urn:uuid:{id}",
+            "{id} ",
+            "%20{id}",
+            "{id}%00",
+            "{id}%0a",
+            "{hex}",
+            "%ff",
+            "'%20OR%20'1'='1",
+            "{id}x",
+            "x" * 5000,
+        ],
+    )
+    def test_a_malformed_one_is_400_not_404(self, ann: Person, text: str) -> None:
+        task = ann.add()
+        path = text.replace("{id}", task["id"]).replace("{hex}", task["id"].replace("-", ""))
+        where = f"/api/tasks/{path.replace('{braced}', '%7B' + task['id'] + '%7D').replace(' ', '%20')}"
+        for method, body in (
+            ("GET", None),
+            ("PATCH", b'{"completed":true}'),
+            ("PUT", b'{"title":"x"}'),
+            ("DELETE", None),
+        ):
+            problem = is_problem(ann.api.request(method, where, content=body), 400)
+            assert [error["parameter"] for error in problem["errors"]] == ["id"]
+        assert ann.tasks() == [task]
+
+
+class TestMethodsAndPaths:
+    def test_head_answers_as_get_without_the_body(self, ann: Person) -> None:
+        task = ann.add()
+        for where in (
+            "/api/tasks",
+            "/api/tasks?limit=1",
+            f"/api/tasks/{task['id']}",
+            f"/api/tasks/{uuid4()}",
+            "/api/tasks/x",
+            "/docs",
+            "/docs/swagger-ui.css",
+            "/openapi.json",
+            "/health/live",
+            "/health/ready",
+        ):
+            got, head = ann.api.get(where), ann.api.head(where)
+            assert (head.status_code, head.content) == (got.status_code, b"")
+            for name in ("content-type", "content-length", "etag"):
+                assert head.headers.get(name) == got.headers.get(name), (where, name)
+
+    @pytest.mark.parametrize(
+        ("path", "methods", "allow"),
+        [
+            ("/api/tasks", ["PUT", "PATCH", "DELETE", "TRACE"], "GET, HEAD, OPTIONS, POST"),
+            (f"/api/tasks/{uuid4()}", ["POST", "TRACE"], "DELETE, GET, HEAD, OPTIONS, PATCH, PUT"),
+            ("/docs", ["POST", "DELETE"], "GET, HEAD, OPTIONS"),
+            ("/openapi.json", ["PUT"], "GET, HEAD, OPTIONS"),
+            ("/health/live", ["POST"], "GET, HEAD, OPTIONS"),
+        ],
+    )
+    def test_another_method_is_405_and_says_which_are_allowed(
+        self, ann: Person, path: str, methods: list[str], allow: str
+    ) -> None:
+        for method in methods:
+            answer = ann.api.request(method, path)
+            is_problem(answer, 405)
+            assert answer.headers["allow"] == allow
+        assert ann.api.options(path).headers["allow"] == allow
+
+    @pytest.mark.parametrize("path", ["/", "/api", "/api/task", "/api/tasks/x/y", "/docs/../x", "/docs/x", "/schema"])
+    def test_an_unknown_path_is_404(self, server: Server, ann: Person, path: str) -> None:
+        is_problem(ann.api.get(path), 404)
+        is_problem(httpx.get(f"{server.url}{path}"), 404)
+
+    def test_what_is_no_http_is_a_problem_too(self, server: Server) -> None:
+        with socket.create_connection(server.address, timeout=10) as connection:
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nX: a\x00b\r\n\r\n")
+            answer = connection.makefile("rb").read()
+        assert answer.startswith(b"HTTP/1.1 400 ")
+        assert b"application/problem+json" in answer
+
+
+class TestRequestIds:
+    def test_a_sane_one_is_taken_and_returned(self, ann: Person) -> None:
+        for path in ("/api/tasks", "/nowhere"):
+            assert ann.api.get(path, headers={"X-Request-Id": "abc-1.2_3"}).headers["x-request-id"] == "abc-1.2_3"
+
+    @pytest.mark.parametrize("given", ["", "a b", "x" * 129, "<script>", "a,b"])
+    def test_any_other_is_replaced(self, ann: Person, given: str) -> None:
+        answered = ann.api.get("/api/tasks", headers={"X-Request-Id": given}).headers["x-request-id"]
+        assert answered != given
+        assert len(answered) == 32
+
+
+class TestCors:
+    ORIGIN = {"Origin": "https://app.example.com"}
+
+    def test_a_named_front_end_may_ask_and_read(self, server: Server) -> None:
+        preflight = httpx.options(
+            f"{server.url}/api/tasks/{uuid4()}",
+            headers={
+                **self.ORIGIN,
+                "Access-Control-Request-Method": "PATCH",
+                "Access-Control-Request-Headers": "authorization, content-type, if-match, idempotency-key",
+            },
+        )
+        assert preflight.status_code in (200, 204)
+        assert preflight.headers["access-control-allow-origin"] == self.ORIGIN["Origin"]
+        assert "PATCH" in preflight.headers["access-control-allow-methods"]
+        allowed = preflight.headers["access-control-allow-headers"].lower()
+        for header in ("authorization", "content-type", "if-match", "if-none-match", "idempotency-key"):
+            assert header in allowed
+
+    def test_it_can_read_the_contracts_headers_and_the_errors(self, server: Server, ann: Person) -> None:
+        for answer in (
+            ann.api.get("/api/tasks", headers=self.ORIGIN),
+            ann.api.get("/api/tasks/x", headers=self.ORIGIN),
+            ann.api.get("/nowhere", headers=self.ORIGIN),
+            ann.api.post("/api/tasks", content=b"x" * 70_000, headers=self.ORIGIN),
+            httpx.get(f"{server.url}/api/tasks", headers=self.ORIGIN),
+        ):
+            assert answer.headers["access-control-allow-origin"] == self.ORIGIN["Origin"]
+            exposed = answer.headers["access-control-expose-headers"].lower()
+            for header in ("etag", "link", "location", "retry-after", "idempotency-replayed"):
+                assert header in exposed
+
+    def test_another_origin_gets_no_leave(self, server: Server, ann: Person) -> None:
+        for origin in (
+            "https://evil.example.com",
+            "https://app.example.com.evil.com",
+            "null",
+            "http://app.example.com",
+        ):
+            answer = ann.api.get("/api/tasks", headers={"Origin": origin})
+            assert "access-control-allow-origin" not in answer.headers
+            preflight = httpx.options(
+                f"{server.url}/api/tasks", headers={"Origin": origin, "Access-Control-Request-Method": "GET"}
+            )
+            assert "access-control-allow-origin" not in preflight.headers
+
+
+class TestHealth:
+    def test_it_wants_no_token(self, server: Server) -> None:
+        for path in ("/health/live", "/health/ready"):
+            answer = httpx.get(f"{server.url}{path}")
+            assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+
+
+class TestAFaultOfTheService:
+    @pytest.fixture
+    def broken(self, tmp_path: Path) -> Iterator[Server]:
+        """A server whose database is pulled from under it."""
+        with serving(tmp_path, sqlite_url(tmp_path / "todo.db")) as running:
+            yield running
+
+    def test_a_database_that_is_damaged_gives_nothing_away(self, broken: Server, tmp_path: Path) -> None:
+        ann = broken.person()
+        ann.add("A secret title")
+        for file in tmp_path.glob("todo.db*"):
+            file.write_bytes(b"SQLite format 3\x00" + b"\xff" * 200_000)
+        answer = ann.api.get("/api/tasks", headers={"X-Request-Id": "the-one"})
+        problem = is_problem(answer, answer.status_code)
+        assert answer.status_code in (500, 503)
+        for secret in ("sqlite", "SELECT", str(tmp_path), "Traceback", "malformed"):
+            assert secret not in answer.text
+        if answer.status_code == 500:
+            assert problem["detail"] == "Internal server error"
+        assert "the-one" in broken.printed()
+        assert "secret title" not in broken.printed()
+        assert ann.token not in broken.printed()

@@ -1,0 +1,186 @@
+"""Who gets in with a shared secret, black box."""
+
+import base64
+import json
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+import jwt
+import pytest
+
+from tests.api.problems import is_problem
+from tests.support.databases import sqlite_url
+from tests.support.serving import SECRET, Server, serving, signed
+
+
+def ask(server: Server, *authorization: str) -> httpx.Response:
+    headers = [(b"Authorization", value.encode()) for value in authorization]
+    return httpx.get(f"{server.url}/api/tasks", headers=headers)
+
+
+def segment(content: object) -> str:
+    return base64.urlsafe_b64encode(json.dumps(content).encode()).rstrip(b"=").decode()
+
+
+def in_(**seconds: float) -> Mapping[str, Any]:
+    return {claim: time.time() + delta for claim, delta in seconds.items()}
+
+
+GOOD = {
+    "plain": signed(),
+    "without iat": signed({"iat": None}),
+    "of type at+jwt": signed(typ="at+jwt"),
+    "without a type": signed(typ=None),
+    "with an issuer and an audience": signed({"iss": "x", "aud": ["y", "z"]}),
+    "with the longest sub": signed({"sub": "é" * 255}),
+    "with the names of a person": signed({"name": "Ann", "email": "ann@example.com"}),
+}
+
+BAD = {
+    "no JWT": "x",
+    "opaque": "k3yVd0aHjzq8Yw1Zb5Nf2Lr7Tc9Xm4Qs",
+    "two parts": "a.b",
+    "four parts": signed() + ".x",
+    "empty parts": "..",
+    "another secret": signed(secret="another secret that is at least 32 bytes"),
+    "alg none": f"{segment({'alg': 'none'})}.{segment({'sub': 'ann', 'exp': 9e9})}.",
+    "alg None": f"{segment({'alg': 'None'})}.{segment({'sub': 'ann', 'exp': 9e9})}.",
+    "HS512": jwt.encode({"sub": "ann", "exp": 9e9}, SECRET * 2, algorithm="HS512"),
+    "HS384 with the secret": jwt.encode({"sub": "ann", "exp": 9e9}, SECRET, algorithm="HS384"),
+    "expired": signed(in_(exp=-31)),
+    "not valid yet": signed(in_(nbf=60)),
+    "issued in the future": signed(in_(iat=60)),
+    "no exp": signed({"exp": None}),
+    "no sub": signed({"sub": None}),
+    "empty sub": signed({"sub": ""}),
+    "long sub": signed({"sub": "x" * 256}),
+    "sub with NUL": signed({"sub": "a\x00b"}),
+    "sub with a line break": signed({"sub": "a\nb"}),
+    "sub a surrogate": signed({"sub": "\ud800"}),
+    "bound to a key": signed({"cnf": {"jkt": "x"}}),
+    "critical header": signed(crit=["exp"]),
+    "of type dpop+jwt": signed(typ="dpop+jwt"),
+    "over 8 KB": signed({"padding": "x" * 8192}),
+    "payload an array": f"{segment({'alg': 'HS256'})}.{segment([1])}.x",
+    "header an array": f"{segment(['HS256'])}.{segment({'sub': 'ann'})}.x",
+    "header nested deep": f"{segment({'alg': 'HS256', 'x': 0})[:-3]}.{segment(0)}.x",
+    "not ASCII": "é.é.é",
+    "a space inside": signed().replace(".", ". "),
+    "sub a number": jwt.api_jws.encode(json.dumps({"sub": 5, "exp": 9e9}).encode(), SECRET, "HS256"),
+    "sub null": jwt.api_jws.encode(json.dumps({"sub": None, "exp": 9e9}).encode(), SECRET, "HS256"),
+    "exp a string": jwt.api_jws.encode(json.dumps({"sub": "ann", "exp": "soon"}).encode(), SECRET, "HS256"),
+    "exp null": jwt.api_jws.encode(json.dumps({"sub": "ann", "exp": None}).encode(), SECRET, "HS256"),
+    "exp a list": jwt.api_jws.encode(json.dumps({"sub": "ann", "exp": [1]}).encode(), SECRET, "HS256"),
+    "exp infinite": jwt.api_jws.encode(b'{"sub": "ann", "exp": 1e999}', SECRET, "HS256"),
+    "exp NaN": jwt.api_jws.encode(b'{"sub": "ann", "exp": NaN}', SECRET, "HS256"),
+    "exp true": jwt.api_jws.encode(b'{"sub": "ann", "exp": true}', SECRET, "HS256"),
+    "iat a string": jwt.api_jws.encode(json.dumps({"sub": "ann", "exp": 9e9, "iat": "x"}).encode(), SECRET, "HS256"),
+    "claims nested deep": jwt.api_jws.encode(b'{"sub":' + b"[" * 3000 + b"]" * 3000 + b"}", SECRET, "HS256"),
+    "claims no JSON": jwt.api_jws.encode(b"{", SECRET, "HS256"),
+    "claims not UTF-8": jwt.api_jws.encode(b'{"sub": "\xff"}', SECRET, "HS256"),
+}
+
+
+@pytest.mark.parametrize("token", GOOD.values(), ids=GOOD.keys())
+def test_a_good_token_gets_in(server: Server, token: str) -> None:
+    assert ask(server, f"Bearer {token}").status_code == 200
+    assert ask(server, f"bearer  {token}").status_code == 200
+
+
+@pytest.mark.parametrize("token", BAD.values(), ids=BAD.keys())
+def test_a_bad_token_is_401_and_marked_as_invalid(server: Server, token: str) -> None:
+    answer = ask(server, f"Bearer {token}")
+    problem = is_problem(answer, 401)
+    assert answer.headers["www-authenticate"] == 'Bearer error="invalid_token"'
+    assert token not in problem["detail"]
+    assert "ann" not in problem["detail"]
+
+
+@pytest.mark.parametrize("authorization", [(), ("",), ("Bearer",), ("Basic YTpi",), ("Token x",)])
+def test_no_token_is_401_without_an_error_code(server: Server, authorization: tuple[str, ...]) -> None:
+    answer = ask(server, *authorization)
+    is_problem(answer, 401)
+    assert answer.headers["www-authenticate"] == "Bearer"
+
+
+def test_two_authorization_headers_are_401(server: Server) -> None:
+    good = f"Bearer {signed()}"
+    is_problem(ask(server, good, good), 401)
+
+
+def test_no_single_changed_character_gets_in(server: Server) -> None:
+    token = signed({"sub": "x"})
+    signature = token.rindex(".") + 1
+    with httpx.Client(base_url=server.url) as client:
+        for n, character in enumerate(token[:-1]):  # the last one has bits that mean nothing
+            changed = token[:n] + ("A" if character != "A" else "B") + token[n + 1 :]
+            answer = client.get("/api/tasks", headers={"Authorization": f"Bearer {changed}"})
+            assert answer.status_code == 401, (n, n >= signature)
+
+
+def test_every_request_wants_a_token_before_anything_else(server: Server) -> None:
+    for method, path in (
+        ("GET", "/api/tasks"),
+        ("HEAD", "/api/tasks"),
+        ("POST", "/api/tasks"),
+        ("GET", "/api/tasks/x"),
+        ("PATCH", "/api/tasks/x"),
+        ("PUT", "/api/tasks/x"),
+        ("DELETE", "/api/tasks/x"),
+    ):
+        content = b"x" * 70_000 if method == "POST" else None
+        answer = httpx.request(method, f"{server.url}{path}", content=content)
+        assert answer.status_code == 401
+        assert answer.headers["www-authenticate"] == "Bearer"
+
+
+def test_clocks_may_differ_by_30_seconds(server: Server) -> None:
+    for claims in (in_(exp=-20), in_(nbf=20), in_(iat=20)):
+        assert ask(server, f"Bearer {signed(claims)}").status_code == 200
+
+
+def test_a_token_is_refused_once_it_has_expired(server: Server) -> None:
+    # Remembered by its first use, and out of its leeway a second later.
+    token = signed(in_(exp=-28.5))
+    assert ask(server, f"Bearer {token}").status_code == 200
+    deadline = time.time() + 10
+    while ask(server, f"Bearer {token}").status_code == 200:
+        assert time.time() < deadline
+    is_problem(ask(server, f"Bearer {token}"), 401)
+
+
+def test_issuer_and_audience_are_enforced_where_configured(tmp_path_factory: pytest.TempPathFactory) -> None:
+    directory = tmp_path_factory.mktemp("issuers")
+    issuers = {"JWT_ISSUER": "https://a.example, https://b.example", "JWT_AUDIENCE": "tasks,other"}
+    with serving(directory, sqlite_url(directory / "todo.db"), **issuers) as server:
+        good = {"iss": "https://b.example", "aud": ["x", "tasks"]}
+        assert ask(server, f"Bearer {signed(good)}").status_code == 200
+        for wrong in (
+            {"iss": None},
+            {"aud": None},
+            {"iss": "https://c.example"},
+            {"aud": "x"},
+            {"aud": []},
+            {"iss": ["https://a.example"]},
+        ):
+            token = jwt.api_jws.encode(
+                json.dumps(
+                    {k: v for k, v in {"sub": "ann", "exp": 9e9, **good, **wrong}.items() if v is not None}
+                ).encode(),
+                SECRET,
+                "HS256",
+            )
+            answer = ask(server, f"Bearer {token}")
+            is_problem(answer, 401)
+            assert "example" not in answer.text
+
+
+def test_no_token_and_no_claim_is_printed(server: Server) -> None:
+    for token in (*GOOD.values(), *BAD.values()):
+        ask(server, f"Bearer {token}")
+    printed = server.printed()
+    for token in (*GOOD.values(), *BAD.values()):
+        assert len(token) < 10 or token not in printed
+    assert "ann@example.com" not in printed
