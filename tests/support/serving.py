@@ -15,6 +15,7 @@ import httpx
 import jwt
 
 SECRET = "a secret that only the tests and their servers know"
+GREETING_LINES = 4
 TODO = Path(sys.executable).with_name("todo")
 
 
@@ -47,9 +48,13 @@ class Person:
 
 
 class Server:
-    def __init__(self, url: str, database_url: str, printed: Path) -> None:
-        self.url = url
-        self.database_url = database_url
+    def __init__(self, greeting: str, process: "subprocess.Popen[str]", printed: Path) -> None:
+        url = re.search(r"http://\S+?:\d+", greeting)
+        assert url is not None, f"no server: {greeting}{printed.read_text()}"
+        self.url = url[0]
+        self.greeting = greeting
+        self.pid = process.pid
+        self._process = process
         self._printed = printed
         self._people: list[Person] = []
 
@@ -67,6 +72,10 @@ class Server:
     def printed(self) -> str:
         """Everything on standard error so far."""
         return self._printed.read_text()
+
+    def wait(self) -> int:
+        """For its end; the exit status."""
+        return self._process.wait(timeout=20)
 
     def close(self) -> None:
         for person in self._people:
@@ -97,10 +106,9 @@ def serving(directory: Path, database_url: str, *options: str, **settings: str) 
     ):
         assert process.stdout is not None
         try:
-            greeting = process.stdout.readline()  # comes once the socket listens
-            url = re.search(r"http://\S+?:\d+", greeting)
-            assert url is not None, f"no server: {greeting}{printed.read_text()}"
-            server = Server(url[0], database_url, printed)
+            # Comes once the socket listens.
+            greeting = "".join(process.stdout.readline() for _ in range(GREETING_LINES))
+            server = Server(greeting, process, printed)
             try:
                 yield server
             finally:

@@ -29,7 +29,7 @@ def upgrade() -> None:
         sa.Column("revision", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="tasks_pkey"),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name="tasks_user_id_fkey", ondelete="CASCADE"),
-        sa.CheckConstraint("length(title) BETWEEN 1 AND 500", name="tasks_title_length_check"),
+        sa.CheckConstraint("length(title) BETWEEN 1 AND 500", name=op.f("tasks_title_length_check")),
     )
     op.create_index("tasks_in_list_order", "tasks", ["user_id", "created_at", "id"])
     op.create_table(
