@@ -79,15 +79,26 @@ def _engine(settings: Settings) -> "AsyncEngine":
     if settings.database_file is not None:
         if settings.database_url is None:
             _make_data_directory()
-        elif not settings.database_file.absolute().parent.is_dir():
-            raise InvalidSetting(f"DATABASE_URL: there is no folder {settings.database_file.parent}")
+        _check_file(settings.database_file)
         return sqlite_engine(settings.database_file)
     assert settings.database_url is not None
     try:
-        conninfo_to_dict(settings.database_url)
+        ports = str(conninfo_to_dict(settings.database_url).get("port") or "5432").split(",")
     except ProgrammingError:
-        raise InvalidSetting("DATABASE_URL can't be read as a PostgreSQL connection string") from None
+        ports = ["unreadable"]
+    if not all(port.isdecimal() and 0 < int(port) < 65536 for port in ports):
+        raise InvalidSetting("DATABASE_URL can't be read as a PostgreSQL connection string")
     return postgresql_engine(settings.database_url, settings.database_pool_size)
+
+
+def _check_file(file: Path) -> None:
+    try:
+        if not file.absolute().parent.is_dir():
+            raise InvalidSetting(f"DATABASE_URL: there is no folder {file.parent}")
+        if file.is_dir():
+            raise InvalidSetting(f"DATABASE_URL: {file} is a folder")
+    except (OSError, ValueError) as error:
+        raise InvalidSetting(f"DATABASE_URL: {file} can't be used: {type(error).__name__}") from None
 
 
 def _token_verifier(settings: Settings) -> TokenVerifier:
@@ -111,6 +122,8 @@ def _secret(settings: Settings) -> str:
     try:
         if not file.exists():
             _write_once(file, secrets.token_urlsafe(SECRET_LENGTH))
+        if file.stat().st_mode & 0o077 and os.name == "posix":
+            raise InvalidSetting(f"the kept secret {file} can be read by others; run chmod 600 on it, or remove it")
         secret = file.read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidSetting(f"the kept secret {file} can't be read or written: {type(error).__name__}") from None

@@ -1,18 +1,23 @@
 """The settings, read in one place: the environment, and for what it lacks a `.env` file."""
 
 import difflib
+import os
 import re
 from collections.abc import Mapping
+from io import StringIO
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import msgspec
-from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 from platformdirs import user_data_path
 
 SECRET_LENGTH = 32
 """The fewest bytes of a shared secret (RFC 7518, section 3.2: no shorter than the hash)."""
+
+# As browsers write it (RFC 6454, section 6.1), for it is compared letter by letter.
+_ORIGIN = r"https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?"
 
 
 class InvalidSetting(Exception):
@@ -42,8 +47,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             if value is not None and not _is_http_url(value):
                 raise InvalidSetting(f"{name.upper()} is not an http or https URL")
         for origin in self.cors_origins:
-            if origin != "*" and not (_is_http_url(origin) and re.fullmatch("[^:]+://[^/?#@]+", origin)):
-                raise InvalidSetting(f"CORS_ORIGINS: {origin!r} is not an origin, such as https://example.com")
+            if not (re.fullmatch(_ORIGIN, origin) or self.cors_origins == ("*",)):
+                raise InvalidSetting(f"CORS_ORIGINS: {origin!r} is not an origin, such as https://app.example.com")
 
     def __repr__(self) -> str:
         return "Settings(…)"  # secrets stay out of tracebacks
@@ -72,15 +77,16 @@ def load(environ: Mapping[str, str], dotenv: Path = Path(".env")) -> Settings:
     """Raises InvalidSetting."""
     names = {field.upper(): field for field in Settings.__struct_fields__}
     found = _read(dotenv)
-    for name in found:
-        if name not in names:
-            close = difflib.get_close_matches(name, names, n=1)
-            raise InvalidSetting(f"{dotenv} has {name}, which is no setting" + f"; is {close[0]} meant?" * bool(close))
+    for name in found.keys() - names:
+        close = difflib.get_close_matches(name, names, n=1)
+        raise InvalidSetting(f"{dotenv} has {name}, which is no setting" + (f"; is {close[0]} meant?" if close else ""))
     values: dict[str, Any] = {}
     for name, field in names.items():
-        value = environ.get(name, found.get(name)) or ""
+        value = environ.get(name) or found.get(name) or ""
         if not value.strip():
             continue
+        if not value.isprintable():
+            raise InvalidSetting(f"{name} has a character in it that is no text")
         is_list = Settings.__annotations__[field] == tuple[str, ...]
         values[field] = [part.strip() for part in value.split(",") if part.strip()] if is_list else value.strip()
     try:
@@ -90,12 +96,23 @@ def load(environ: Mapping[str, str], dotenv: Path = Path(".env")) -> Settings:
         raise InvalidSetting(f"{field.rstrip('`').upper()}: {why[0].lower()}{why[1:]}") from None
 
 
-def _read(dotenv: Path) -> dict[str, str | None]:
+def _read(dotenv: Path) -> dict[str, str]:
+    """Without interpolation: a password with a dollar sign in it means that dollar sign."""
+    if not os.path.lexists(dotenv):
+        return {}
+    if not dotenv.is_file():
+        raise InvalidSetting(f"{dotenv} is no file")
     try:
-        # Not interpolated: a password with a dollar sign in it means that dollar sign.
-        return dict(dotenv_values(dotenv, interpolate=False)) if dotenv.exists() else {}
+        bindings = list(parse_stream(StringIO(dotenv.read_text(encoding="utf-8"))))
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidSetting(f"{dotenv} can't be read: {type(error).__name__}") from None
+    values: dict[str, str] = {}
+    for binding in bindings:
+        if binding.error or (binding.key is not None and binding.value is None):
+            raise InvalidSetting(f"{dotenv}, line {binding.original.line}: this is not NAME=value")
+        if binding.key is not None:
+            values[binding.key] = binding.value or ""
+    return values
 
 
 def _check_database(url: str) -> None:

@@ -78,6 +78,12 @@ def etag(revision: int) -> str:
 
 
 _ENTITY_TAG = re.compile(r'(W/)?"([^"]*)"')
+_ENTITY_TAGS = re.compile(r'\s*(?:W/)?"[^"]*"(?:\s*,\s*(?:W/)?"[^"]*")*\s*')
+
+
+def _entity_tags(header: str) -> list[tuple[str, str]]:
+    """Mark of weakness and opaque tag of each; none if the header is malformed."""
+    return _ENTITY_TAG.findall(header) if _ENTITY_TAGS.fullmatch(header) else []
 
 
 def revisions_of_if_match(header: str | None) -> Collection[int] | None:
@@ -87,14 +93,14 @@ def revisions_of_if_match(header: str | None) -> Collection[int] | None:
     """
     if header is None or header.strip() == "*":
         return None
-    return {int(tag) for weak, tag in _ENTITY_TAG.findall(header) if not weak and _is_revision(tag)}
+    return {int(tag) for weak, tag in _entity_tags(header) if not weak and _is_revision(tag)}
 
 
 def if_none_match_holds(header: str | None, revision: int) -> bool:
     """Whether the client has this revision already (RFC 9110, section 13.1.2: compared weakly)."""
     if header is None:
         return False
-    return header.strip() == "*" or str(revision) in (tag for _, tag in _ENTITY_TAG.findall(header))
+    return header.strip() == "*" or str(revision) in (tag for _, tag in _entity_tags(header))
 
 
 def _is_revision(tag: str) -> bool:

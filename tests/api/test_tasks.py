@@ -1,6 +1,7 @@
 """The requests of the contract, over a real socket, on SQLite and on PostgreSQL."""
 
 import re
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -283,8 +284,8 @@ class TestConditions:
         assert ann.api.get(at(task), headers={"If-None-Match": etag}).status_code == 200
 
     def test_if_none_match_is_304_while_a_list_stands_still(self, ann: Person, bob: Person) -> None:
-        changes = [
-            lambda: ann.add(),
+        changes: list[Callable[[], object]] = [
+            ann.add,
             lambda: ann.api.patch(at(ann.tasks()[0]), json={"completed": True}),
             lambda: ann.api.delete(at(ann.tasks()[0])),
         ]
@@ -330,13 +331,9 @@ class TestIdempotencyKeys:
         assert ann.tasks() == []
 
     def test_a_key_of_255_characters_works(self, ann: Person) -> None:
-        headers = {"Idempotency-Key": "é" * 255}
-        answers = [
-            ann.api.post(
-                "/api/tasks", json={"title": "x"}, headers={k: v.encode("latin-1") for k, v in headers.items()}
-            )
-            for _ in range(2)
-        ]
+        headers = [(b"Idempotency-Key", "é".encode("latin-1") * 255)]
+        answers = [ann.api.post("/api/tasks", json={"title": "x"}, headers=headers) for _ in range(2)]
+        assert [answer.status_code for answer in answers] == [201, 201]
         assert answers[0].json() == answers[1].json()
 
     def test_a_bad_body_does_not_use_the_key_up(self, ann: Person) -> None:
@@ -392,7 +389,7 @@ class TestTwoPeople:
         assert bob.api.get("/api/tasks", headers={"If-None-Match": tag}).json() == []
         for person in (ann, bob):
             headers = person.api.get("/api/tasks").headers
-            assert headers["vary"] == "Authorization"
+            assert "Authorization" in headers["vary"]
             assert headers["cache-control"] == "private, no-cache"
 
     def test_by_idempotency_key(self, ann: Person, bob: Person) -> None:

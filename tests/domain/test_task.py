@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from tests.support.builders import ANN, BOB, NOON, a_task, later
 from todo.domain.refusals import InvalidTitle, NotYours
-from todo.domain.task import Task, title_of
+from todo.domain.task import Task, title_of, user_id_of
 
 
 def test_a_new_task_is_open_and_belongs_to_who_made_it() -> None:
@@ -97,6 +97,17 @@ def test_nobody_does_anything_with_another_persons_task(verb: object) -> None:
 def test_a_stranger_is_told_whose_it_is_not_before_that_the_title_is_bad() -> None:
     with pytest.raises(NotYours):
         a_task(ANN).rename(BOB, "", now=NOON)
+
+
+@pytest.mark.parametrize("text", ["x", "é" * 255, "Ab-_|:@ 9"])
+def test_a_user_id_is_opaque(text: str) -> None:
+    assert user_id_of(text) == text
+
+
+@pytest.mark.parametrize("text", ["", "x" * 256, "a\x00b", "a\n", "\x7f", "\x85", "\ud800"])
+def test_a_user_id_that_no_issuer_gives_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="1 to 255 characters"):
+        user_id_of(text)
 
 
 def test_user_ids_are_case_sensitive() -> None:

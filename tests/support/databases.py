@@ -1,7 +1,6 @@
 """Real databases for tests: SQLite files, and a PostgreSQL that comes as a package."""
 
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,10 +22,10 @@ class PostgresServer:
     def url_of(self, name: str) -> str:
         return urlsplit(self._url)._replace(path=f"/{name}").geturl()
 
-    def create(self, template: str = "template0") -> str:
+    def create(self, encoding: str) -> str:
         """The URL of a new database."""
         name = f"todo_test_{uuid4().hex}"
-        self._run(f"CREATE DATABASE {name} TEMPLATE {template} ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'")
+        self._run(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C'")
         return self.url_of(name)
 
     def drop(self, url: str) -> None:
@@ -53,9 +52,9 @@ def postgres_server(directory: Path) -> Iterator[PostgresServer]:
 
 
 @contextmanager
-def postgres_database(server: PostgresServer) -> Iterator[str]:
+def postgres_database(server: PostgresServer, encoding: str = "UTF8") -> Iterator[str]:
     """The URL of an empty database, gone afterwards."""
-    url = server.create()
+    url = server.create(encoding)
     try:
         yield url
     finally:
@@ -69,8 +68,3 @@ def migrated(url: str) -> str:
 
 def sqlite_url(file: Path) -> str:
     return f"sqlite:///{file}"
-
-
-def copy_of(file: Path, directory: Path) -> Path:
-    """Of a database that nobody writes to: its write-ahead log is empty."""
-    return Path(shutil.copy(file, directory / "copy.db"))

@@ -2,6 +2,7 @@
 
 import os
 import re
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -26,13 +27,22 @@ def signed(claims: Mapping[str, Any] | None = None, *, secret: str = SECRET, **h
     return jwt.encode(merged, secret, algorithm="HS256", headers=header or None)
 
 
+# httpx would load every certificate authority for each client; the tests speak no TLS.
+_NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+def client(url: str, authorization: str | None = None) -> httpx.Client:
+    headers = {} if authorization is None else {"Authorization": authorization}
+    return httpx.Client(base_url=url, headers=headers, timeout=20, verify=_NO_TLS)
+
+
 class Person:
     """Somebody with a token, and a client that sends it."""
 
     def __init__(self, url: str, user_id: str | None = None) -> None:
         self.user_id = user_id or f"person-{uuid4()}"
         self.token = signed({"sub": self.user_id})
-        self.api = httpx.Client(base_url=url, headers={"Authorization": f"Bearer {self.token}"}, timeout=20)
+        self.api = client(url, f"Bearer {self.token}")
 
     def add(self, title: str = "Buy milk") -> dict[str, Any]:
         answer = self.api.post("/api/tasks", json={"title": title})
@@ -57,6 +67,8 @@ class Server:
         self._process = process
         self._printed = printed
         self._people: list[Person] = []
+        self.anybody = client(self.url)
+        """Somebody without a token."""
 
     def person(self, user_id: str | None = None) -> Person:
         person = Person(self.url, user_id)
@@ -78,8 +90,8 @@ class Server:
         return self._process.wait(timeout=20)
 
     def close(self) -> None:
-        for person in self._people:
-            person.api.close()
+        for api in (self.anybody, *(person.api for person in self._people)):
+            api.close()
 
 
 def environment(**settings: str) -> dict[str, str]:

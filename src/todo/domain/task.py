@@ -14,6 +14,16 @@ UserId = NewType("UserId", str)
 USER_ID_LENGTH = 255
 """The most characters (Unicode code points) of a user id."""
 
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+def user_id_of(text: str) -> UserId:
+    """Raises ValueError: empty, over 255 characters, or with a control character or lone surrogate in it."""
+    if not 1 <= len(text) <= USER_ID_LENGTH or _CONTROL.search(text):
+        raise ValueError(f"a user id has 1 to {USER_ID_LENGTH} characters, none of them a control character")
+    return UserId(text)
+
+
 TITLE_LENGTH = 500
 """The most characters (Unicode code points) of a title, after trimming."""
 

@@ -9,21 +9,32 @@ from datetime import timedelta
 import rich_click as click
 
 from todo.domain.refusals import Refusal
-from todo.domain.task import UserId
+from todo.domain.task import UserId, user_id_of
 from todo.settings import InvalidSetting, Settings, load
 
 REFUSED, WRONG_USAGE = 1, 2
 """Exit statuses; 0 is done."""
 
+_LONGEST = timedelta(days=3660)
+
 
 def main() -> None:
-    """The program: errors are one line on standard error, never a stack."""
+    """The program. Every error is one line on standard error, never a stack."""
     try:
-        cli(standalone_mode=True)
+        status = cli.main(standalone_mode=False)
+    except click.ClickException as error:
+        sys.exit(_complain(error.format_message(), error.exit_code))
     except InvalidSetting as error:
-        sys.exit(_complain(error, WRONG_USAGE))
+        sys.exit(_complain(str(error), WRONG_USAGE))
     except Refusal as error:
-        sys.exit(_complain(error, REFUSED))
+        # The driver's own words go to whoever runs the program, and to nobody who only calls the API.
+        driver = getattr(error.__cause__, "orig", error.__cause__)
+        sys.exit(_complain(f"{error} ({str(driver).splitlines()[0]})" if driver else str(error), REFUSED))
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)  # as shells call an end by SIGINT
+    except Exception as error:  # noqa: BLE001 - the last line of defence
+        sys.exit(_complain(f"a fault of this program, please report it: {type(error).__name__}", REFUSED))
+    sys.exit(status if isinstance(status, int) else 0)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -58,7 +69,8 @@ def token(user: str | None, expires: str) -> None:
     from todo.composition import issue_token
 
     settings = _settings()
-    click.echo(issue_token(settings, UserId(user or _default_user(settings)), _duration(expires)))
+    lifetime = _duration(expires)
+    click.echo(issue_token(settings, _user(user, settings), lifetime))
 
 
 @cli.group()
@@ -82,9 +94,12 @@ def _settings() -> Settings:
     return load(os.environ)
 
 
-def _default_user(settings: Settings) -> str:
+def _user(name: str | None, settings: Settings) -> UserId:
+    """The one who is named, or else who works here."""
     try:
-        return settings.todo_user or getpass.getuser()
+        return user_id_of(name or settings.todo_user or getpass.getuser())
+    except ValueError as error:
+        raise InvalidSetting(f"{'--user' if name else 'TODO_USER'}: {error}") from None
     except (KeyError, OSError):
         raise InvalidSetting("TODO_USER is not set, and this machine does not know your login name") from None
 
@@ -94,9 +109,14 @@ def _duration(text: str) -> timedelta:
     if match is None:
         raise click.BadParameter("give a number and s, m, h or d, such as 15m", param_hint="--expires")
     unit = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}[match[2]]
-    return timedelta(**{unit: int(match[1])})
+    lifetime = timedelta(**{unit: int(match[1])})
+    if lifetime > _LONGEST:
+        raise click.BadParameter("a token lives for 10 years at most", param_hint="--expires")
+    return lifetime
 
 
-def _complain(error: Exception, status: int) -> int:
-    click.echo(f"todo: {error}", err=True)
+def _complain(text: str, status: int) -> int:
+    """One line, whatever is in it."""
+    line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    click.echo(f"todo: {line}", err=True)
     return status

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from litestar import Litestar, Router, get
-from litestar.config.cors import CORSConfig
 from litestar.di import Provide
 from litestar.middleware import DefineMiddleware
 from litestar.types import ASGIApp
@@ -14,13 +13,11 @@ from todo.composition import Service, compose
 from todo.domain.tasks import Tasks
 from todo.entrypoints.http import docs, problems
 from todo.entrypoints.http.authentication import BearerAuthentication
+from todo.entrypoints.http.cors import Cors
 from todo.entrypoints.http.edge import Edge
 from todo.entrypoints.http.requests import BODY_LENGTH
 from todo.entrypoints.http.tasks import TaskController, options_of_list, options_of_task
 from todo.settings import load
-
-_SENT = ["Authorization", "Content-Type", "If-Match", "If-None-Match", "Idempotency-Key", "X-Request-Id"]
-_READ = ["ETag", "Link", "Location", "Retry-After", "Idempotency-Replayed", "X-Request-Id", "WWW-Authenticate"]
 
 
 def create_app(service: Service, *, cors_origins: Sequence[str] = ()) -> ASGIApp:
@@ -48,23 +45,14 @@ def create_app(service: Service, *, cors_origins: Sequence[str] = ()) -> ASGIApp
         middleware=[DefineMiddleware(BearerAuthentication, tokens=service.tokens)],
         request_max_body_size=BODY_LENGTH,
     )
-    cors = CORSConfig(
-        allow_origins=list(cors_origins),
-        allow_methods=["GET", "HEAD", "POST", "PATCH", "PUT", "DELETE"],
-        allow_headers=_SENT,
-        expose_headers=_READ,
-        max_age=3600,
+    app = Litestar(
+        route_handlers=[api, live, ready, docs.openapi_json, docs.page, docs.start, docs.asset],
+        exception_handlers={Exception: problems.respond},
+        lifespan=[closing],
+        openapi_config=None,
+        logging_config=None,
     )
-    return Edge(
-        Litestar(
-            route_handlers=[api, live, ready, docs.openapi_json, docs.page, docs.start, docs.asset],
-            exception_handlers={Exception: problems.respond},
-            cors_config=cors if cors_origins else None,
-            lifespan=[closing],
-            openapi_config=None,
-            logging_config=None,
-        )
-    )
+    return Edge(app, Cors(cors_origins))
 
 
 def from_environment() -> ASGIApp:

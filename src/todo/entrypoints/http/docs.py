@@ -3,9 +3,11 @@
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
 import msgspec
-from litestar import MediaType, Response, get
+from litestar import MediaType, Request, Response, get
 from litestar.exceptions import NotFoundException
 from litestar.response import File
 
@@ -18,18 +20,18 @@ _PAGE = """<!doctype html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>todo: the API</title>
 <link rel="icon" href="data:,">
-<link rel="stylesheet" href="docs/swagger-ui.css">
+<link rel="stylesheet" href="{root}/docs/swagger-ui.css">
 </head>
 <body>
 <div id="swagger-ui"></div>
-<script src="docs/swagger-ui-bundle.js"></script>
-<script src="docs/start.js"></script>
+<script src="{root}/docs/swagger-ui-bundle.js"></script>
+<script src="{root}/docs/start.js"></script>
 </body>
 </html>
 """
 
 _START = """SwaggerUIBundle({
-  url: "openapi.json",
+  url: new URL("../openapi.json", document.currentScript.src).href,
   dom_id: "#swagger-ui",
   deepLinking: true,
   persistAuthorization: false,
@@ -62,8 +64,9 @@ def openapi_json() -> Response[bytes]:
 
 
 @get("/docs", sync_to_thread=False)
-def page() -> Response[str]:
-    return Response(_PAGE, media_type=MediaType.HTML, headers={"Content-Security-Policy": _POLICY})
+def page(request: Request[Any, Any, Any]) -> Response[str]:
+    root = quote(request.scope.get("root_path", ""))
+    return Response(_PAGE.format(root=root), media_type=MediaType.HTML, headers={"Content-Security-Policy": _POLICY})
 
 
 @get("/docs/start.js", sync_to_thread=False)

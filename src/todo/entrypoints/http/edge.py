@@ -1,28 +1,35 @@
 """What holds for every answer, whichever part of the service gives it: the outermost ASGI callable."""
 
 import re
-from typing import Any
 from uuid import uuid4
 
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from todo.entrypoints.http import problems
+from todo.entrypoints.http.cors import Cors, Headers
 
 _SANE_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 
 
 class Edge:
-    """Answers HEAD as GET without its body, names each request, and lets nothing unforeseen out."""
+    """Names each request, answers HEAD as GET without its body, lets front ends in and nothing unforeseen out."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, cors: Cors) -> None:
         self._app = app
+        self._cors = cors
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != ScopeType.HTTP:
             await self._app(scope, receive, send)
             return
-        request_id = _request_id(scope)
+        request: Headers = list(scope["headers"])
+        request_id = _request_id(request)
+        added = [
+            (b"x-request-id", request_id),
+            (b"x-content-type-options", b"nosniff"),
+            *self._cors.added(request),
+        ]
         scope.setdefault("state", {})["request_id"] = request_id.decode()
         is_head = scope["method"] == "HEAD"
         if is_head:
@@ -34,15 +41,15 @@ class Edge:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                message["headers"] = [
-                    *((name, _with_head(value) if name == b"allow" else value) for name, value in message["headers"]),
-                    (b"x-request-id", request_id),
-                    (b"x-content-type-options", b"nosniff"),
-                ]
+                given = ((name, _with_head(value) if name == b"allow" else value) for name, value in message["headers"])
+                message["headers"] = [*given, *added]
             elif is_head and message["type"] == "http.response.body":
                 message["body"] = b""
             await send(message)
 
+        if scope["method"] == "OPTIONS" and (preflight := self._cors.preflight(request)) is not None:
+            await _answer(send_completed, 204, preflight, b"")
+            return
         try:
             await self._app(scope, receive, send_completed)
         except Exception as error:  # noqa: BLE001 - the last line of defence
@@ -51,16 +58,20 @@ class Edge:
                 status, body, headers = problems.render(error)
                 raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
                 raw += [(b"content-type", problems.MEDIA_TYPE.encode()), (b"content-length", b"%d" % len(body))]
-                await send_completed({"type": "http.response.start", "status": status, "headers": raw})
-                await send_completed({"type": "http.response.body", "body": body, "more_body": False})
+                await _answer(send_completed, status, raw, body)
             # Else the answer ends without its last part, and the server cuts the connection: no client takes
             # what has come for the whole.
 
 
-def _request_id(scope: Any) -> bytes:
-    given = [value for name, value in scope["headers"] if name == b"x-request-id"]
+async def _answer(send: Send, status: int, headers: Headers, body: bytes) -> None:
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+def _request_id(headers: Headers) -> bytes:
+    given = [value for name, value in headers if name == b"x-request-id"]
     if len(given) == 1 and _SANE_REQUEST_ID.fullmatch(given[0]):
-        return bytes(given[0])
+        return given[0]
     return uuid4().hex.encode()
 
 

@@ -14,7 +14,10 @@ from todo.wire import KEY_LENGTH
 
 Json = dict[str, Any]
 
-_NO_CONTROL = r"[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]"
+# A title as it may be sent: white space that is trimmed, and in between the rule. No control character but three.
+_SPACE = r"\t\n\r \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+_CONTROL = r"\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f"
+_TITLE = f"^[{_SPACE}]*[^{_SPACE}{_CONTROL}]([^{_CONTROL}]{{0,{TITLE_LENGTH - 2}}}[^{_SPACE}{_CONTROL}])?[{_SPACE}]*$"
 _TITLE_RULE = (
     f"1 to {TITLE_LENGTH} characters (Unicode code points) after surrounding white space is trimmed; "
     "no control character but tab, line feed and carriage return."
@@ -46,7 +49,7 @@ def document() -> Json:
                 "delete": _remove(),
             },
             "/health/live": {"get": _health("live", "The process answers", problems=())},
-            "/health/ready": {"get": _health("ready", "The database answers, its schema is not old", problems=(503,))},
+            "/health/ready": {"get": _health("ready", "The database answers", problems=(500, 503))},
         },
         "components": {
             "securitySchemes": {
@@ -229,13 +232,7 @@ def _task() -> Json:
 
 
 def _title() -> Json:
-    return {
-        "type": "string",
-        "minLength": 1,
-        "maxLength": TITLE_LENGTH,
-        "pattern": rf"^{_NO_CONTROL}*[^\s\u0000-\u0020\u007f-\u009f]{_NO_CONTROL}*$",
-        "description": _TITLE_RULE,
-    }
+    return {"type": "string", "minLength": 1, "pattern": _TITLE, "description": _TITLE_RULE}
 
 
 def _new_task() -> Json:

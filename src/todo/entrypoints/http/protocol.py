@@ -1,16 +1,34 @@
-"""What is no HTTP at all, and so never reaches the application, is answered with a problem document too."""
+"""uvicorn's HTTP/1.1, but for two things that never reach the application."""
+
+import re
+from uuid import uuid4
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from todo.entrypoints.http import problems
 
+_HEAD = re.compile(rb"[A-Z]+ .*?\r\n\r\n", re.DOTALL)
+_UPGRADE = re.compile(rb"(?<=\r\n)upgrade(?=:)", re.IGNORECASE)
+
 
 class Protocol(HttpToolsProtocol):
+    """What is no HTTP is answered with a problem document; an Upgrade is ignored (RFC 9110, section 7.8).
+
+    httptools takes the body of a request that asks for an upgrade for the next protocol's data, and it is lost;
+    some clients offer h2c with each first request.
+    """
+
+    def data_received(self, data: bytes) -> None:
+        head = _HEAD.match(data)
+        if head is not None and _UPGRADE.search(head[0]):
+            data = _UPGRADE.sub(b"ignored", head[0]) + data[head.end() :]
+        super().data_received(data)
+
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - ours says it for a person
         _, body, _ = problems.render(problems.InvalidRequest("This is not a valid HTTP/1.1 request."))
         head = (
-            "HTTP/1.1 400 Bad Request\r\n"
-            f"content-type: {problems.MEDIA_TYPE}\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
+            f"HTTP/1.1 400 Bad Request\r\ncontent-type: {problems.MEDIA_TYPE}\r\ncontent-length: {len(body)}\r\n"
+            f"x-request-id: {uuid4().hex}\r\nconnection: close\r\n\r\n"
         )
         self.transport.write(head.encode() + body)
         self.transport.close()

@@ -48,16 +48,16 @@ async def body_of(request: ApiRequest, shape: type[Body]) -> Body:
     try:
         body = await request.body()
     except InternalServerException:
-        raise InvalidRequest("The body did not come whole.") from None
+        raise bad_body("The body did not come whole.") from None
     try:
         # The whole document first: decoding straight into the shape would not check what it skips.
         document = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise _not_acceptable("The body is not valid JSON in UTF-8.") from None
+        raise bad_body("The body is not valid JSON in UTF-8.") from None
     try:
         return msgspec.convert(document, shape)
     except msgspec.ValidationError as error:
-        raise _not_acceptable(*_what_and_where(str(error))) from None
+        raise bad_body(*_what_and_where(str(error))) from None
 
 
 def task_id_of(request: ApiRequest) -> UUID:
@@ -82,8 +82,9 @@ def idempotency_key_of(request: ApiRequest) -> str | None:
 
 
 def header_of(request: ApiRequest, name: str) -> str | None:
-    """All lines of a header that is a list, as one."""
-    return ", ".join(request.headers.getall(name, [])) or None
+    """All lines of a header that is a list, as one; None if there is none."""
+    lines = request.headers.getall(name, [])
+    return ", ".join(lines) if lines else None
 
 
 class ListQuery(NamedTuple):
@@ -110,7 +111,7 @@ def list_query_of(request: ApiRequest) -> ListQuery:
         for name, value in parse_qsl(request.scope["query_string"].decode(), keep_blank_values=True, errors="strict"):
             given.setdefault(name, []).append(value)
     except UnicodeDecodeError:
-        raise InvalidRequest("The query is not valid UTF-8.") from None
+        raise _bad_parameter("query", "The query is not valid UTF-8.") from None
     faults: list[Fault] = []
 
     def one(name: str, pattern: str, detail: str) -> str | None:
@@ -146,7 +147,8 @@ def _check_media_type(request: ApiRequest) -> None:
         raise InvalidRequest("Send the body as JSON, with Content-Type: application/json.", status=415)
 
 
-def _not_acceptable(detail: str, pointer: str = "") -> InvalidRequest:
+def bad_body(detail: str, pointer: str = "") -> InvalidRequest:
+    """Something is wrong with the body: with all of it, or with what the JSON Pointer names."""
     return InvalidRequest(detail, Fault(detail=detail, pointer=pointer))
 
 

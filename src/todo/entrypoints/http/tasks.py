@@ -11,11 +11,11 @@ from litestar.response import Stream
 from todo.domain.ports import PAGE_LENGTH
 from todo.domain.task import Task
 from todo.domain.tasks import Tasks
-from todo.entrypoints.http.problems import InvalidRequest
 from todo.entrypoints.http.requests import (
     ApiRequest,
     NewTask,
     TaskChange,
+    bad_body,
     body_of,
     header_of,
     idempotency_key_of,
@@ -54,7 +54,11 @@ class TaskController(Controller):
         page = await tasks.page(request.user, query.wanted, after=query.after, limit=query.limit or PAGE_LENGTH)
         if page.more and query.limit is None:
             rest = tasks.chunks(request.user, query.wanted, after=page.tasks[-1].position)
-            return Stream(_json_array(page.tasks, rest), media_type="application/json", headers=headers)
+            array = _json_array(page.tasks, rest)
+            if request.scope["http_version"] != "1.0":
+                return Stream(array, media_type="application/json", headers=headers)
+            # HTTP/1.0 knows no chunks.
+            return Response(b"".join([part async for part in array]), media_type="application/json", headers=headers)
         if page.more:
             next_page = query.next_page(request.user, page.tasks[-1].position)
             headers["Link"] = f'<{_path(request)}?{next_page}>; rel="next"'
@@ -74,7 +78,7 @@ class TaskController(Controller):
         title = None if body.title is msgspec.UNSET else body.title
         completed = None if body.completed is msgspec.UNSET else body.completed
         if title is None and completed is None:
-            raise InvalidRequest("Send title, completed, or both.")
+            raise bad_body("Send title, completed, or both.")
         expected = revisions_of_if_match(header_of(request, "if-match"))
         return _document(await tasks.change(request.user, task_id, title=title, completed=completed, expected=expected))
 

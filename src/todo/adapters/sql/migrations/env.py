@@ -8,7 +8,8 @@ from alembic import context
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from todo.adapters.sql.tables import metadata
+from todo.adapters.sql.tables import SCHEMA_VERSION, metadata
+from todo.domain.refusals import Unavailable
 
 # Any number will do, so long as nobody else uses it in this database.
 LOCK = 7_083_691_042
@@ -25,21 +26,27 @@ def migrate(connection: Connection) -> None:
     )
     with context.begin_transaction():
         if connection.dialect.name == "postgresql":
+            encoding = connection.execute(text("SHOW server_encoding")).scalar()
+            if encoding != "UTF8":
+                raise Unavailable(f"The database's encoding is {encoding}; make one whose encoding is UTF8.")
             # Ends with the transaction, so it works through a transaction pooler, where a session lock would stay.
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
         else:
             connection.exec_driver_sql("PRAGMA foreign_keys = OFF")  # batch mode drops and remakes tables
             connection.exec_driver_sql("BEGIN IMMEDIATE")
-        context.run_migrations()
+        if max(context.get_context().get_current_heads(), default="") <= SCHEMA_VERSION:
+            context.run_migrations()
 
 
 async def connect_and_migrate() -> None:
     engine = cast(AsyncEngine, cast(AlembicCommandConfig, context.config).engine)
     # SQLite's driver stays in AUTOCOMMIT, where BEGIN IMMEDIATE is ours to send.
     level = "READ COMMITTED" if engine.dialect.name == "postgresql" else "AUTOCOMMIT"
-    async with engine.execution_options(isolation_level=level).connect() as connection:
-        await connection.run_sync(migrate)
-    await engine.dispose()
+    try:
+        async with engine.execution_options(isolation_level=level).connect() as connection:
+            await connection.run_sync(migrate)
+    finally:
+        await engine.dispose()
 
 
 asyncio.run(connect_and_migrate())
