@@ -1,13 +1,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: serve test check soak lock format
+.PHONY: serve test check lock format
 
 serve: .venv/ready  ## Serve the API on the embedded default.
 	$(BIN)/todo serve
 
 test: .venv/ready  ## Every test.
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist worksteal --cov --cov-report=term-missing:skip-covered
 
 check: .venv/ready  ## Formatter, linter, types, architecture.
 	$(BIN)/ruff format --check .

@@ -19,7 +19,7 @@ def test_schemathesis_finds_nothing(server: Server, tmp_path: Path) -> None:
             f"{server.url}/openapi.json",
             f"--header=Authorization: Bearer {person.token}",
             "--checks=all",
-            "--max-examples=25",
+            "--max-examples=15",
             "--generation-database=none",
             "--no-color",
         ],

@@ -53,9 +53,10 @@ def serve(host: str, port: int, workers: int, migrate: bool) -> None:
 
     Example: todo serve --port 8080
     """
+    settings = _settings()  # before the server is loaded: a wrong one is told at once
     from todo.entrypoints.cli.serving import serve
 
-    serve(_settings(), host=host, port=port, workers=workers, migrate=migrate)
+    serve(settings, host=host, port=port, workers=workers, migrate=migrate)
 
 
 @cli.command()
