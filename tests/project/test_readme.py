@@ -1,0 +1,77 @@
+"""The README's requests are what a server answers."""
+
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.support.databases import sqlite_url
+from tests.support.serving import SECRET, TODO, environment, serving
+
+README = Path(__file__).parents[2] / "README.md"
+
+VARIABLE = [
+    (r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}", "ID"),
+    (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z", "TIME"),
+]
+
+
+def normal(line: str) -> str:
+    for pattern, name in VARIABLE:
+        line = re.sub(pattern, name, line)
+    return line.strip()
+
+
+def dialogue() -> list[tuple[str, list[str]]]:
+    """Each command, and the lines that it is said to print."""
+    section = re.search(r"<!-- A test runs.*?-->(.*)<!-- Here the test ends", README.read_text(), re.DOTALL)
+    assert section is not None
+    spoken: list[tuple[str, list[str]]] = []
+    for block in re.findall(r"```console\n(.*?)```", section[1], re.DOTALL):
+        for line in block.splitlines():
+            if line.startswith("$ "):
+                spoken.append((line[2:], []))
+            else:
+                spoken[-1][1].append(normal(line))
+    return spoken
+
+
+def test_each_request_is_answered_as_it_says(tmp_path: Path) -> None:
+    with serving(tmp_path, sqlite_url(tmp_path / "todo.db")) as server:
+        script = ["set -eu"]
+        for command, _ in dialogue():
+            script += [
+                command.replace(".venv/bin/todo", shlex.quote(str(TODO))).replace("http://127.0.0.1:8000", server.url),
+                "printf '\\n\\036\\n'",
+            ]
+        run = subprocess.run(
+            ["bash", "-c", "\n".join(script)],
+            cwd=tmp_path,
+            env=environment(BETTER_AUTH_SECRET=SECRET),
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    answers = run.stdout.split("\036\n")
+    spoken = dialogue()
+    assert len(spoken) > 12
+    for (command, said), answer in zip(spoken, answers, strict=False):
+        printed = [normal(line) for line in answer.splitlines() if line.strip()]
+        # Of the headers, the README shows those that matter.
+        assert [line for line in printed if line in said] == said, (command, answer)
+        if " -i " not in command:
+            assert printed == said, command
+
+
+@pytest.mark.parametrize("link", re.findall(r"\]\((?!https?:)([^)]+)\)", README.read_text()))
+def test_what_it_links_to_is_there(link: str) -> None:
+    assert (README.parent / link).exists()
+
+
+def test_its_table_names_every_setting() -> None:
+    from todo.settings import Settings
+
+    for field in Settings.__struct_fields__:
+        assert f"`{field.upper()}`" in README.read_text()
