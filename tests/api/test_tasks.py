@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -180,6 +181,29 @@ class TestChange:
                 True,
             )
 
+    def test_a_patch_and_a_put_sent_at_once_both_survive(self, server: Server, ann: Person) -> None:
+        same = server.person(ann.user_id)
+        with ThreadPoolExecutor(2) as pool:
+            for n in range(20):
+                task = ann.add()
+                patched = pool.submit(ann.api.patch, at(task), json={"completed": True})
+                put = pool.submit(same.api.put, at(task), json={"title": f"Task {n}"})
+                assert (patched.result().status_code, put.result().status_code) == (200, 200)
+                both = ann.api.get(at(task)).json()
+                assert (both["title"], both["completed"]) == (f"Task {n}", True)
+
+    def test_of_twenty_who_read_the_same_one_gets_through(self, server: Server, ann: Person) -> None:
+        task = ann.add()
+        etag = ann.api.get(at(task)).headers["etag"]
+        same = [server.person(ann.user_id) for _ in range(20)]
+
+        def rename(n: int) -> int:
+            body = {"title": f"Writer {n}"}
+            return same[n].api.put(at(task), json=body, headers={"If-Match": etag}).status_code
+
+        with ThreadPoolExecutor(20) as pool:
+            assert sorted(pool.map(rename, range(20))) == [200] + [412] * 19
+
     def test_a_client_may_echo_the_whole_task(self, ann: Person, bob: Person) -> None:
         task, theirs = ann.add(), bob.add()
         echo = {**theirs, "title": "Buy oat milk", "created_at": "2000-01-01T00:00:00Z", "updated_at": "x"}
@@ -310,6 +334,20 @@ class TestIdempotencyKeys:
         assert again.headers["idempotency-replayed"] == "true"
         assert again.headers["etag"] == changed.headers["etag"]
         assert again.headers["location"] == first.headers["location"]
+        assert len(ann.tasks()) == 1
+
+    def test_of_twenty_equal_creations_at_once_one_makes_a_task(self, server: Server, ann: Person) -> None:
+        same = [server.person(ann.user_id) for _ in range(20)]
+
+        def create(person: Person) -> tuple[int, str, bool]:
+            answer = person.api.post("/api/tasks", json={"title": "x"}, headers={"Idempotency-Key": "key"})
+            return answer.status_code, answer.json()["id"], "idempotency-replayed" in answer.headers
+
+        with ThreadPoolExecutor(20) as pool:
+            answers = list(pool.map(create, same))
+        assert {status for status, _, _ in answers} == {201}
+        assert len({task_id for _, task_id, _ in answers}) == 1
+        assert sum(replayed for _, _, replayed in answers) == 19
         assert len(ann.tasks()) == 1
 
     def test_another_body_is_422(self, ann: Person) -> None:

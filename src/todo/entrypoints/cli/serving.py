@@ -84,10 +84,12 @@ def _greet(settings: Settings, listening: socket.socket) -> None:
     else:
         token = issue_token(settings, UserId("you"), timedelta(hours=1))
     click.echo(
-        f"todo serves {url}, and its docs {url}/docs\nTasks are kept in {settings.database_file or 'PostgreSQL'}"
+        f"todo serves  {url}\n"
+        f"its docs     {url}/docs\n"
+        f"tasks are in {settings.database_file or 'PostgreSQL'}\n"
+        f'try it with  curl -H "Authorization: Bearer {token}" {url}/api/tasks'
     )
-    click.echo(f'Try it:\n  curl -H "Authorization: Bearer {token}" {url}/api/tasks')
-    sys.stdout.flush()
+    sys.stdout.flush()  # whoever waits for these lines at the end of a pipe can call from now on
 
 
 def _is_loopback(host: str) -> bool:
