@@ -32,6 +32,8 @@ def main() -> None:
         sys.exit(_complain(f"{error} ({str(driver).splitlines()[0]})" if driver else str(error), REFUSED))
     except (click.Abort, KeyboardInterrupt):
         sys.exit(130)  # as shells call an end by SIGINT
+    except OSError as error:
+        sys.exit(_complain(f"can't read or write: {error.strerror}", REFUSED))
     except Exception as error:  # noqa: BLE001 - the last line of defence
         sys.exit(_complain(f"a fault of this program, please report it: {type(error).__name__}", REFUSED))
     sys.exit(status if isinstance(status, int) else 0)

@@ -70,7 +70,7 @@ def _listen(host: str, port: int) -> socket.socket:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listening = socket.create_server(address, family=family, backlog=2048)
     except (OSError, UnicodeError) as error:
-        reason = getattr(error, "strerror", None) or "no such address"
+        reason = (getattr(error, "strerror", None) or "no such address").partition(" (")[0]
         raise CannotListen(f"can't listen on {host}, port {port}: {reason}") from None
     listening.set_inheritable(True)
     return listening
