@@ -2,9 +2,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.support.databases import PostgresServer, migrated, postgres_database, postgres_server, sqlite_url
 from tests.support.serving import Server, serving
+
+settings.register_profile("todo", deadline=None)  # a busy machine is no fault of the code
+settings.load_profile("todo")
 
 
 @pytest.fixture(scope="session")
