@@ -82,13 +82,13 @@ def load(environ: Mapping[str, str], dotenv: Path = Path(".env")) -> Settings:
         raise InvalidSetting(f"{dotenv} has {name}, which is no setting" + (f"; is {close[0]} meant?" if close else ""))
     values: dict[str, Any] = {}
     for name, field in names.items():
-        value = environ.get(name) or found.get(name) or ""
-        if not value.strip():
+        value = next((text for text in (environ.get(name, ""), found.get(name, "")) if text.strip()), None)
+        if value is None:
             continue
         if not value.isprintable():
             raise InvalidSetting(f"{name} has a character in it that is no text")
         is_list = Settings.__annotations__[field] == tuple[str, ...]
-        values[field] = [part.strip() for part in value.split(",") if part.strip()] if is_list else value.strip()
+        values[field] = [part.strip() for part in value.split(",") if part.strip()] if is_list else value
     try:
         return msgspec.convert(values, Settings, strict=False)
     except msgspec.ValidationError as error:

@@ -1,6 +1,8 @@
 """The requests of the contract, over a real socket, on SQLite and on PostgreSQL."""
 
+import json
 import re
+import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
@@ -151,11 +153,16 @@ class TestList:
         for changed in (cursor[1][:-1], cursor[1] + "A", cursor[1] + "=", cursor[1] + "%0a", cursor[1] * 2):
             is_problem(ann.api.get(f"/api/tasks?limit=1&cursor={changed}"), 400)
 
-    def test_a_list_of_thousands_comes_whole(self, ann: Person) -> None:
+    def test_a_list_of_thousands_comes_whole_in_chunks_or_without(self, server: Server, ann: Person) -> None:
         added = [ann.add(f"Task {n}")["id"] for n in range(1001)]
         answer = ann.api.get("/api/tasks")
         assert [task["id"] for task in answer.json()] == added[::-1]
         assert answer.headers["transfer-encoding"] == "chunked"
+        with socket.create_connection(server.address, timeout=10) as old_client:
+            old_client.sendall(f"GET /api/tasks HTTP/1.0\r\nAuthorization: Bearer {ann.token}\r\n\r\n".encode())
+            head, _, body = old_client.makefile("rb").read().partition(b"\r\n\r\n")
+        assert b"chunked" not in head
+        assert json.loads(body) == answer.json()
 
 
 class TestChange:

@@ -24,6 +24,9 @@ def segment(content: object) -> str:
     return base64.urlsafe_b64encode(json.dumps(content).encode()).rstrip(b"=").decode()
 
 
+NESTED = base64.urlsafe_b64encode(b'{"alg": "HS256", "x": ' + b"[" * 2500 + b"]" * 2500 + b"}").decode().rstrip("=")
+
+
 def in_(**seconds: float) -> Mapping[str, Any]:
     return {claim: time.time() + delta for claim, delta in seconds.items()}
 
@@ -65,7 +68,8 @@ BAD = {
     "over 8 KB": signed({"padding": "x" * 8192}),
     "payload an array": f"{segment({'alg': 'HS256'})}.{segment([1])}.x",
     "header an array": f"{segment(['HS256'])}.{segment({'sub': 'ann'})}.x",
-    "header nested deep": f"{segment({'alg': 'HS256', 'x': 0})[:-3]}.{segment(0)}.x",
+    "header truncated": f"{segment({'alg': 'HS256'})[:-3]}.{segment(0)}.x",
+    "header nested deep": f"{NESTED}.{segment({'sub': 'ann', 'exp': 9e9})}.x",
     "not ASCII": "é.é.é",
     "a space inside": signed().replace(".", ". "),
     "sub a number": jwt.api_jws.encode(json.dumps({"sub": 5, "exp": 9e9}).encode(), SECRET, "HS256"),
@@ -105,6 +109,10 @@ def test_no_token_is_401_without_an_error_code(server: Server, authorization: tu
     answer = ask(server, *authorization)
     is_problem(answer, 401)
     assert answer.headers["www-authenticate"] == "Bearer"
+
+
+def test_a_session_token_is_told_from_a_jwt(server: Server) -> None:
+    assert "/api/auth/token" in is_problem(ask(server, f"Bearer {BAD['opaque']}"), 401)["detail"]
 
 
 def test_two_authorization_headers_are_401(server: Server) -> None:

@@ -202,10 +202,8 @@ class TestTheSchema:
         self, tmp_path: Path, empty_database: str
     ) -> None:
         with ThreadPoolExecutor(10) as pool, ExitStack() as stack:
-            contexts = [serving(tmp_path, empty_database) for _ in range(10)]
-            servers = list(pool.map(lambda context: context.__enter__(), contexts))
-            for context in contexts:
-                stack.push(context.__exit__)
+            starting = [pool.submit(stack.enter_context, serving(tmp_path, empty_database)) for _ in range(10)]
+            servers = [start.result() for start in starting]
             people = [server.person("ann") for server in servers]
             for person in people:
                 person.add()

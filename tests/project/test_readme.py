@@ -1,7 +1,9 @@
 """The README's requests are what a server answers."""
 
+import os
 import re
 import shlex
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -38,6 +40,7 @@ def dialogue() -> list[tuple[str, list[str]]]:
     return spoken
 
 
+@pytest.mark.skipif(shutil.which("curl") is None and not os.environ.get("CI"), reason="no curl on this machine")
 def test_each_request_is_answered_as_it_says(tmp_path: Path) -> None:
     with serving(tmp_path, sqlite_url(tmp_path / "todo.db")) as server:
         script = ["set -eu"]

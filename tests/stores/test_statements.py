@@ -10,6 +10,7 @@ from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.support.builders import a_task, later, somebody
+from tests.support.serving import in_process
 from todo.adapters.sql.store import SqlTaskStore
 from todo.domain.ports import Filter
 from todo.domain.task import Task
@@ -79,3 +80,25 @@ async def test_each_use_case_costs_exactly_so_many_commands(
     before = wire.commands()
     await act(tasks, task)
     assert wire.commands() - before == commands
+
+
+async def test_each_request_costs_exactly_so_many_commands(postgresql: AsyncEngine, wire: Wire) -> None:
+    person = somebody()
+    async with in_process(SqlTaskStore(postgresql), person) as api:
+        task = (await api.post("/api/tasks", json={"title": "Buy milk"})).json()
+        at = f"/api/tasks/{task['id']}"
+        tag = (await api.get("/api/tasks")).headers["etag"]
+        for method, path, body, headers, status, commands in [
+            ("POST", "/api/tasks", {"title": "x"}, {}, 201, 1),
+            ("GET", at, None, {}, 200, 1),
+            ("GET", "/api/tasks?limit=1", None, {}, 200, 2),
+            ("GET", "/api/tasks", None, {"If-None-Match": tag}, 200, 2),
+            ("GET", "/api/tasks", None, {"If-None-Match": '"2"'}, 304, 1),
+            ("PATCH", at, {"completed": True}, {}, 200, 2),
+            ("PUT", at, {"title": "y"}, {"If-Match": "*"}, 200, 2),
+            ("PUT", at, {"title": ""}, {}, 400, 0),
+            ("DELETE", at, None, {}, 204, 2),
+        ]:
+            before = wire.commands()
+            answer = await api.request(method, path, json=body, headers=headers)
+            assert (method, path, answer.status_code, wire.commands() - before) == (method, path, status, commands)

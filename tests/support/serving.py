@@ -15,6 +15,9 @@ from uuid import uuid4
 import httpx
 import jwt
 
+from todo.domain.ports import TaskStore
+from todo.domain.task import UserId
+
 SECRET = "a secret that only the tests and their servers know"
 GREETING_LINES = 4
 TODO = Path(sys.executable).with_name("todo")
@@ -128,3 +131,22 @@ def serving(directory: Path, database_url: str, *options: str, **settings: str) 
         finally:
             process.terminate()
             process.wait(timeout=20)
+
+
+def application(store: TaskStore) -> Any:
+    """The ASGI application, on a store of the test's own."""
+    from todo.adapters.tokens import Claims, SharedSecret
+    from todo.composition import Service, tasks_in
+    from todo.entrypoints.http.app import create_app
+
+    async def nothing() -> None:
+        pass
+
+    tokens = SharedSecret(SECRET, Claims())
+    return create_app(Service(tasks=tasks_in(store), tokens=tokens, check_ready=nothing, close=nothing))
+
+
+def in_process(store: TaskStore, user: UserId) -> httpx.AsyncClient:
+    """Somebody who calls the application without a server between."""
+    headers = {"Authorization": f"Bearer {signed({'sub': user})}"}
+    return httpx.AsyncClient(transport=httpx.ASGITransport(application(store)), base_url="http://test", headers=headers)

@@ -39,6 +39,8 @@ class Claims:
 
     def check(self, token: str, key: Any, algorithm: str) -> Verified:
         """Checks signature, header and claims. Raises InvalidToken."""
+        if token.count(".") != 2:
+            raise InvalidToken("This is no JWT; send the one that /api/auth/token gives, not a session token.")
         try:
             decoded = jwt.decode_complete(
                 token,
@@ -52,12 +54,12 @@ class Claims:
         except jwt.PyJWTError as error:
             raise InvalidToken(_why(error)) from None  # its text may hold what the token says
         except (ValueError, TypeError, OverflowError, RecursionError):
-            raise InvalidToken("The token is malformed.") from None
+            raise InvalidToken("The token is malformed; send it just as it was issued.") from None
         header, claims = decoded["header"], decoded["payload"]
         if str(header.get("typ", "JWT")).lower() not in ("jwt", "at+jwt"):
-            raise InvalidToken("The token is of a type that is not taken here; send an access token.")
+            raise InvalidToken("The token is of another type; send the one that /api/auth/token gives.")
         if "crit" in header or "cnf" in claims:
-            raise InvalidToken("The token asks for checks that are not made here.")
+            raise InvalidToken("The token asks for checks that are not made here; send a plain bearer token.")
         expires_at = claims["exp"]
         # PyJWT takes what int() takes: strings and truth values too.
         if isinstance(expires_at, bool) or not isinstance(expires_at, int | float) or expires_at > LATEST:
@@ -101,7 +103,7 @@ class RememberedTokens:
         """Raises what ``check`` does; a refusal is not remembered."""
         if len(token) > TOKEN_LENGTH:
             raise InvalidToken(f"The token is longer than {TOKEN_LENGTH} bytes.")
-        digest = sha256(token.encode(errors="surrogatepass")).digest()
+        digest = sha256(token.encode()).digest()
         verified = self._known.pop(digest, None)
         if verified is None or verified.expires_at <= self._now():
             verified = await check(token)
@@ -128,14 +130,14 @@ def _why(error: jwt.PyJWTError) -> str:
         case jwt.ImmatureSignatureError() | jwt.InvalidIssuedAtError():
             return "The token is not valid yet; check the clocks of its issuer and of this service."
         case jwt.InvalidIssuerError():
-            return "The token comes from an issuer that is not trusted here."
+            return "The token comes from an issuer that is not trusted here; compare its iss with JWT_ISSUER."
         case jwt.InvalidAudienceError():
-            return "The token is meant for another audience."
+            return "The token is meant for another audience; compare its aud with JWT_AUDIENCE."
         case jwt.MissingRequiredClaimError():
-            return f"The token lacks the claim {error.claim}."
+            return f"The token lacks the claim {error.claim}; have the issuer add it."
         case jwt.InvalidAlgorithmError():
-            return "The token is signed with an algorithm that is not taken here."
+            return "The token is signed with an algorithm that is not taken here; HS256 is."
         case jwt.InvalidSignatureError():
-            return "The token's signature does not fit the configured key."
+            return "The token's signature does not fit; issuer and service must have the same BETTER_AUTH_SECRET."
         case _:
-            return "The token is malformed."
+            return "The token is malformed; send it just as it was issued."

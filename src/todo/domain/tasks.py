@@ -14,7 +14,7 @@ T = TypeVar("T")
 Clock = Callable[[], datetime]
 """Now, aware and in UTC."""
 
-# With n writers at one task at most n - 1 of them lose a round, so this many lost rounds are no ordinary race.
+# A round is lost only to another writer's success, so with n writers of one change each, n - 1 are the most.
 _ROUNDS = 200
 
 

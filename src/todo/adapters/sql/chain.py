@@ -46,7 +46,7 @@ def one_transaction(engine: AsyncEngine, chain: Chain, lock: asyncio.Lock) -> Ch
         sources[name] = _kept_row(row).subquery(name)
         links.append((statement, list(row)))
 
-    async def execute(parameters: Mapping[str, Any]) -> Row[Any] | None:
+    async def transaction(parameters: Mapping[str, Any]) -> Row[Any] | None:
         known = dict(parameters)
         result: Row[Any] | None = None
         async with lock, engine.connect() as connection:
@@ -61,6 +61,21 @@ def one_transaction(engine: AsyncEngine, chain: Chain, lock: asyncio.Lock) -> Ch
                 await connection.rollback()
                 raise
         return result
+
+    running: set[asyncio.Task[Row[Any] | None]] = set()
+
+    def ended(task: asyncio.Task[Row[Any] | None]) -> None:
+        running.discard(task)
+        if not task.cancelled():
+            task.exception()  # whoever asked may be gone, and then nobody else takes it
+
+    async def execute(parameters: Mapping[str, Any]) -> Row[Any] | None:
+        # To its end, even when whoever asked goes away: a connection that is dropped in the middle of a transaction
+        # keeps the whole file locked until it is collected.
+        task = asyncio.create_task(transaction(parameters))
+        running.add(task)
+        task.add_done_callback(ended)
+        return await asyncio.shield(task)
 
     return execute
 

@@ -64,7 +64,6 @@ def sqlite_engine(file: Path) -> AsyncEngine:
     @event.listens_for(engine.sync_engine, "connect")
     def _set_up(connection: Any, _: object) -> None:
         cursor = connection.cursor()
-        cursor.execute("PRAGMA journal_mode = WAL")  # readers and a writer, of several processes, at once
         cursor.execute("PRAGMA synchronous = FULL")  # an answered change survives a power cut
         cursor.execute("PRAGMA foreign_keys = ON")
         cursor.close()

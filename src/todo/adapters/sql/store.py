@@ -44,7 +44,6 @@ class SqlTaskStore:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
-        self._add: Change
         lock = asyncio.Lock()
 
         def change(chain: Chain) -> Change:

@@ -58,7 +58,7 @@ def serve(host: str, port: int, workers: int, migrate: bool) -> None:
     settings = _settings()  # before the server is loaded: a wrong one is told at once
     from todo.entrypoints.cli.serving import serve
 
-    serve(settings, host=host, port=port, workers=workers, migrate=migrate)
+    serve(settings, _user(None, settings), host=host, port=port, workers=workers, migrate=migrate)
 
 
 @cli.command()
@@ -100,9 +100,9 @@ def _settings() -> Settings:
 def _user(name: str | None, settings: Settings) -> UserId:
     """The one who is named, or else who works here."""
     try:
-        return user_id_of(name or settings.todo_user or getpass.getuser())
+        return user_id_of(name if name is not None else settings.todo_user or getpass.getuser())
     except ValueError as error:
-        raise InvalidSetting(f"{'--user' if name else 'TODO_USER'}: {error}") from None
+        raise InvalidSetting(f"{'TODO_USER' if name is None else '--user'}: {error}") from None
     except (KeyError, OSError):
         raise InvalidSetting("TODO_USER is not set, and this machine does not know your login name") from None
 

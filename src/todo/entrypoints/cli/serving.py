@@ -26,8 +26,11 @@ class CannotListen(Refusal):
     """The address or port can't be had."""
 
 
-def serve(settings: Settings, *, host: str, port: int, workers: int, migrate: bool) -> None:
-    """Returns when the server was told to stop. Raises InvalidSetting, Unavailable, CannotListen."""
+def serve(settings: Settings, user: UserId, *, host: str, port: int, workers: int, migrate: bool) -> None:
+    """Greets with a token for the user; returns when the server was told to stop.
+
+    Raises InvalidSetting, Unavailable, CannotListen.
+    """
     if not settings.has_issuer and not _is_loopback(host):
         raise InvalidSetting(
             f"to listen on {host}, set BETTER_AUTH_URL, JWT_JWKS_URL or BETTER_AUTH_SECRET: "
@@ -50,7 +53,7 @@ def serve(settings: Settings, *, host: str, port: int, workers: int, migrate: bo
         timeout_graceful_shutdown=GRACE,
     )
     listening = _listen(host, port)
-    _greet(settings, listening)
+    _greet(settings, user, listening)
     # uvicorn sends itself the signal again once it has stopped: that is when the work is done.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
@@ -76,13 +79,13 @@ def _listen(host: str, port: int) -> socket.socket:
     return listening
 
 
-def _greet(settings: Settings, listening: socket.socket) -> None:
+def _greet(settings: Settings, user: UserId, listening: socket.socket) -> None:
     host, port = listening.getsockname()[:2]
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     if settings.has_issuer:
         token = f"$({shlex.quote(sys.argv[0])} token)" if settings.better_auth_secret else "<a token of your issuer>"
     else:
-        token = issue_token(settings, UserId("you"), timedelta(hours=1))
+        token = issue_token(settings, user, timedelta(hours=1))
     click.echo(
         f"todo serves  {url}\n"
         f"its docs     {url}/docs\n"

@@ -9,6 +9,7 @@ from urllib.parse import quote
 import msgspec
 from litestar import MediaType, Request, Response, get
 from litestar.exceptions import NotFoundException
+from litestar.params import FromPath
 from litestar.response import File
 
 from todo.entrypoints.http import openapi
@@ -75,7 +76,7 @@ def start() -> Response[str]:
 
 
 @get("/docs/{name:str}", sync_to_thread=False)
-def asset(name: str) -> File:
+def asset(name: FromPath[str]) -> File:
     if name not in _ASSETS:
         raise NotFoundException
     return File(_assets() / name, filename=name, media_type=_ASSETS[name], content_disposition_type="inline")

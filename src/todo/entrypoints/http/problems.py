@@ -65,7 +65,7 @@ def problem_of(error: Exception) -> tuple[Problem, dict[str, str]]:
             if status == 413:
                 headers["Connection"] = "close"  # the rest of the body stays unread
         case HTTPException(status_code=status) if status < 500:
-            detail = phrase(status)
+            detail = f"{phrase(status)}: the request is not as /openapi.json describes it."
         case _:
             status, detail = 500, "Internal server error"
     return Problem(title=phrase(status), status=status, detail=detail, errors=errors), headers
@@ -89,11 +89,16 @@ def log_cause(error: BaseException, scope: Mapping[str, Any]) -> None:
     """Where it happened and what kind of error it was, down to its first cause. Not what the errors say: that may
     be a title, a token or a connection string."""
     lines: list[str] = []
-    cause: BaseException | None = error
-    while cause is not None:
+    causes: list[BaseException | None] = [error]
+    while causes:
+        cause = causes.pop(0)
+        if cause is None:
+            continue
         lines.append(f"{type(cause).__module__}.{type(cause).__qualname__} {getattr(cause, 'sqlstate', None) or ''}")
         lines += [
             f"  {frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(cause.__traceback__)
         ]
-        cause = cause.__cause__ or cause.__context__
+        if isinstance(cause, BaseExceptionGroup):
+            causes.extend(cause.exceptions)
+        causes.append(cause.__cause__ or cause.__context__)
     logger.error("request %s failed: %s", scope.get("state", {}).get("request_id"), "\n".join(lines))

@@ -15,7 +15,8 @@ class Protocol(HttpToolsProtocol):
     """What is no HTTP is answered with a problem document; an Upgrade is ignored (RFC 9110, section 7.8).
 
     httptools takes the body of a request that asks for an upgrade for the next protocol's data, and it is lost;
-    some clients offer h2c with each first request.
+    some clients offer h2c with their first request. What is mended is a head that comes in one piece at the start of
+    what is received, as those clients send it.
     """
 
     def data_received(self, data: bytes) -> None:

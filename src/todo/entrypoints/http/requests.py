@@ -123,7 +123,9 @@ def list_query_of(request: ApiRequest) -> ListQuery:
 
     completed = one("completed", "true|false", "completed must be given once, as true or false.")
     limit = one(
-        "limit", "[1-9][0-9]{0,2}|1000", f"limit must be given once, as a whole number from 1 to {PAGE_LENGTH}."
+        "limit",
+        f"[1-9][0-9]{{0,2}}|{PAGE_LENGTH}",
+        f"limit must be given once, as a whole number from 1 to {PAGE_LENGTH}.",
     )
     text = one(
         "q", f"[^\x00]{{0,{TITLE_LENGTH}}}", f"q must be given once, with at most {TITLE_LENGTH} characters and no NUL."

@@ -1,0 +1,105 @@
+"""What goes wrong inside: 500, 503 and answers that break off, and what the log says of them."""
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.api.problems import is_problem
+from tests.support.builders import a_task
+from tests.support.serving import Server, application, serving, signed
+from todo.adapters.memory import MemoryTaskStore
+from todo.domain.ports import PAGE_LENGTH, Filter, Page
+from todo.domain.task import Position, UserId
+
+
+@pytest.fixture
+def own_server(tmp_path: Path, empty_database: str) -> Iterator[tuple[Server, str]]:
+    with serving(tmp_path, empty_database) as server:
+        yield server, empty_database
+
+
+def test_a_500_says_nothing_and_the_log_names_the_cause(own_server: tuple[Server, str]) -> None:
+    server, url = own_server
+    if url.startswith("sqlite"):
+        with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection:
+            connection.execute(
+                "CREATE TRIGGER boom BEFORE INSERT ON tasks WHEN NEW.title = 'boom' BEGIN SELECT RAISE(ABORT, 'x'); END"
+            )
+    else:
+        with psycopg.connect(url) as postgres:
+            postgres.execute("ALTER TABLE tasks ADD CHECK (title <> 'boom')")
+    ann = server.person()
+    answer = ann.api.post("/api/tasks", json={"title": "boom"}, headers={"X-Request-Id": "the-one"})
+    assert is_problem(answer, 500)["detail"] == "Internal server error"
+    assert answer.headers["x-request-id"] == "the-one"
+    assert ann.tasks() == []
+    printed = server.printed()
+    assert "the-one" in printed
+    assert "IntegrityError" in printed or "CheckViolation" in printed
+    assert "store.py" in printed
+    assert "boom" not in printed
+    assert "INSERT" not in printed
+
+
+def test_a_pool_that_is_exhausted_is_503_and_recovers(tmp_path: Path, empty_postgres: str) -> None:
+    with serving(tmp_path, empty_postgres, DATABASE_POOL_SIZE="1") as server, ThreadPoolExecutor(2) as pool:
+        people = [server.person("ann") for _ in range(2)]
+        people[0].add()
+        with psycopg.connect(empty_postgres) as holder:
+            holder.execute("SELECT * FROM users FOR UPDATE")
+            waiting = [pool.submit(person.api.post, "/api/tasks", json={"title": "x"}) for person in people]
+            refused = next(as_completed(waiting)).result()
+            is_problem(refused, 503)
+            assert int(refused.headers["retry-after"]) > 0
+            assert server.anybody.get("/health/live").status_code == 200
+        assert sorted(answer.result().status_code for answer in waiting) == [201, 503]
+        assert len(people[0].tasks()) == 2
+
+
+class Breaking(MemoryTaskStore):
+    """Fails when the list goes on."""
+
+    async def list(
+        self, owner: UserId, wanted: Filter, *, after: Position | None = None, limit: int = PAGE_LENGTH
+    ) -> Page:
+        if after is not None:
+            raise RuntimeError("with a title in it")
+        return await super().list(owner, wanted, after=after, limit=limit)
+
+
+async def test_a_list_that_breaks_off_is_not_taken_for_whole(caplog: pytest.LogCaptureFixture) -> None:
+    store = Breaking()
+    for _ in range(PAGE_LENGTH + 1):
+        await store.add(a_task(UserId("ann")))
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        await asyncio.Event().wait()  # the client stays, and has no more to say
+        raise AssertionError
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "http_version": "1.1",
+        "method": "GET",
+        "path": "/api/tasks",
+        "query_string": b"",
+        "headers": [(b"authorization", f"Bearer {signed()}".encode())],
+    }
+    with caplog.at_level(logging.ERROR):
+        await application(store)(scope, receive, send)
+    assert sent[0]["status"] == 200
+    assert not any(message.get("more_body") is False for message in sent)  # so the server cuts the connection
+    assert "RuntimeError" in caplog.text
+    assert "test_faults.py" in caplog.text
+    assert "with a title in it" not in caplog.text

@@ -1,0 +1,39 @@
+"""Callers that go away in the middle of a change leave nothing locked and nothing half done."""
+
+import asyncio
+import random
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from tests.support.builders import a_task, somebody
+from todo.adapters.sql.store import SqlTaskStore
+from todo.domain.ports import Filter
+
+
+async def test_whoever_comes_next_need_not_wait(engine: AsyncEngine) -> None:
+    owner, store, dice = somebody(), SqlTaskStore(engine), random.Random(1)
+    for _ in range(40):
+        leaving = asyncio.create_task(store.add(a_task(owner)))
+        for _ in range(dice.randrange(12)):
+            await asyncio.sleep(0)  # a turn of the event loop
+        leaving.cancel()
+        await asyncio.gather(leaving, return_exceptions=True)
+    async with asyncio.timeout(5):
+        last = await store.add(a_task(owner))
+    tasks = (await store.list(owner, Filter())).tasks
+    assert sorted(task.revision for task in tasks) == list(range(1, len(tasks) + 1))
+    assert last.task.revision == len(tasks) == await store.revision(owner)
+
+
+@pytest.mark.parametrize("turns", [1, 3, 10])
+async def test_a_change_that_nobody_waits_for_is_whole_or_not_at_all(engine: AsyncEngine, turns: int) -> None:
+    owner, store = somebody(), SqlTaskStore(engine)
+    leaving = asyncio.create_task(store.add(a_task(owner), "key"))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    leaving.cancel()
+    await asyncio.gather(leaving, return_exceptions=True)
+    again = await store.add(a_task(owner), "key")
+    assert (await store.list(owner, Filter())).tasks == [again.task]
+    assert await store.revision(owner) == 1
