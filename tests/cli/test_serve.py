@@ -168,6 +168,12 @@ class TestTheSchema:
             assert server.anybody.get("/health/ready").status_code == 200
             server.person().add()
 
+    def test_a_connection_string_is_taken_as_neon_prints_it(self, tmp_path: Path, empty_postgres: str) -> None:
+        url = empty_postgres.replace("postgresql://", "postgres://")
+        url += ("&" if "?" in url else "?") + "sslmode=prefer&channel_binding=prefer"
+        with serving(tmp_path, url) as server:
+            server.person().add()
+
     def test_one_that_is_newer_than_the_program_is_left_as_it_is(self, tmp_path: Path, empty_database: str) -> None:
         assert todo(tmp_path, "db", "upgrade", DATABASE_URL=empty_database).returncode == 0
         if empty_database.startswith("sqlite"):
