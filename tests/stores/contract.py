@@ -5,6 +5,7 @@ The suite relies on no id and no time but those of the tasks that a store return
 
 import asyncio
 from dataclasses import replace
+from datetime import datetime
 from uuid import uuid4
 
 import pytest
@@ -31,8 +32,8 @@ ODD_TITLES = [
 ]
 
 
-async def add(store: TaskStore, owner: UserId, title: str = "Buy milk", **rest: object) -> Task:
-    return (await store.add(a_task(owner, title, **rest))).task  # type: ignore[arg-type]
+async def add(store: TaskStore, owner: UserId, title: str = "Buy milk", *, at: datetime = NOON) -> Task:
+    return (await store.add(a_task(owner, title, at=at))).task
 
 
 async def titles(store: TaskStore, owner: UserId, wanted: Filter = EVERYTHING) -> list[str]:

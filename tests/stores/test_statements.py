@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -27,8 +28,8 @@ class Wire:
         self._opened = file.open("w")
 
         @event.listens_for(engine.sync_engine, "connect")
-        def trace(connection: object, _: object) -> None:
-            pgconn = connection.driver_connection.pgconn  # type: ignore[attr-defined]
+        def trace(connection: Any, _: object) -> None:
+            pgconn = connection.driver_connection.pgconn
             pgconn.trace(self._opened.fileno())
             pgconn.set_trace_flags(Trace.SUPPRESS_TIMESTAMPS)
 

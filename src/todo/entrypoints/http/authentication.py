@@ -1,11 +1,15 @@
 """Who asks: the bearer token of a request (RFC 6750, section 2.1), judged before anything else of it is read."""
 
+from typing import Any
+
 from litestar.connection import ASGIConnection
 from litestar.middleware import AbstractAuthenticationMiddleware, AuthenticationResult
 from litestar.types import ASGIApp
 
 from todo.domain.ports import TokenVerifier
 from todo.domain.refusals import InvalidToken, NotAuthenticated
+
+Connection = ASGIConnection[Any, Any, Any, Any]
 
 
 class BearerAuthentication(AbstractAuthenticationMiddleware):
@@ -15,11 +19,11 @@ class BearerAuthentication(AbstractAuthenticationMiddleware):
         super().__init__(app)
         self._tokens = tokens
 
-    async def authenticate_request(self, connection: ASGIConnection) -> AuthenticationResult:  # type: ignore[type-arg]
+    async def authenticate_request(self, connection: Connection) -> AuthenticationResult:
         return AuthenticationResult(user=await self._tokens.verify(_bearer_token(connection)), auth=None)
 
 
-def _bearer_token(connection: ASGIConnection) -> str:  # type: ignore[type-arg]
+def _bearer_token(connection: Connection) -> str:
     given = [value for name, value in connection.scope["headers"] if name == b"authorization"]
     if len(given) > 1:
         raise InvalidToken("More than one Authorization header came; send one.")
