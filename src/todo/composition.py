@@ -21,6 +21,9 @@ from todo.settings import SECRET_LENGTH, InvalidSetting, Settings, data_director
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
+    from todo.adapters.tokens.claims import Claims, Finding
+    from todo.adapters.tokens.keys import Keys
+
 
 @dataclass(frozen=True, slots=True)
 class Service:
@@ -37,13 +40,20 @@ def compose(settings: Settings) -> Service:
     """Connects to nothing yet. Raises InvalidSetting."""
     from todo.adapters.sql.database import check_ready
     from todo.adapters.sql.store import SqlTaskStore
+    from todo.adapters.tokens.verifier import JwtVerifier
 
     engine = _engine(settings)
+    keys = _keys(settings)
+
+    async def close() -> None:
+        await keys.close()
+        await engine.dispose()
+
     return Service(
         tasks=tasks_in(SqlTaskStore(engine)),
-        tokens=_token_verifier(settings),
+        tokens=JwtVerifier(keys, _claims(settings)),
         check_ready=partial(check_ready, engine),
-        close=engine.dispose,
+        close=close,
     )
 
 
@@ -63,11 +73,29 @@ def upgrade_database(settings: Settings) -> None:
 
 def issue_token(settings: Settings, user: UserId, lifetime: timedelta) -> str:
     """A token that this service takes. Raises InvalidSetting if another issues them."""
-    from todo.adapters.tokens import sign
+    from todo.adapters.tokens.shared_secret import sign
 
-    _refuse_key_set(settings)
+    if settings.key_set_url is not None:
+        raise InvalidSetting("BETTER_AUTH_URL or JWT_JWKS_URL is set: the tokens are that issuer's, and none of ours")
     issuer, audience = next(iter(settings.jwt_issuer), None), next(iter(settings.jwt_audience), None)
     return sign(_secret(settings), user, lifetime, issuer=issuer, audience=audience)
+
+
+def examine_tokens(settings: Settings, token: str | None) -> "list[Finding]":
+    """What tokens are judged with, and what that says of this one. Raises InvalidSetting."""
+    from todo.adapters.tokens.verifier import JwtVerifier
+
+    async def examined() -> "list[Finding]":
+        keys = _keys(settings)
+        try:
+            findings = await keys.examine()
+            if token is not None:
+                findings += await JwtVerifier(keys, _claims(settings)).examine(token)
+            return findings
+        finally:
+            await keys.close()
+
+    return asyncio.run(examined())
 
 
 def _engine(settings: Settings) -> "AsyncEngine":
@@ -101,17 +129,20 @@ def _check_file(file: Path) -> None:
         raise InvalidSetting(f"DATABASE_URL: {file} can't be used: {type(error).__name__}") from None
 
 
-def _token_verifier(settings: Settings) -> TokenVerifier:
-    from todo.adapters.tokens import Claims, SharedSecret
+def _keys(settings: Settings) -> "Keys":
+    if settings.key_set_url is not None:
+        from todo.adapters.tokens.key_set import KeySet
 
-    _refuse_key_set(settings)
-    return SharedSecret(_secret(settings), Claims(issuers=settings.jwt_issuer, audiences=settings.jwt_audience))
+        return KeySet(settings.key_set_url)
+    from todo.adapters.tokens.shared_secret import SharedSecret
+
+    return SharedSecret(_secret(settings))
 
 
-def _refuse_key_set(settings: Settings) -> None:
-    for name in ("better_auth_url", "jwt_jwks_url"):
-        if getattr(settings, name) is not None:
-            raise InvalidSetting(f"{name.upper()}: key sets are not supported by this version; use BETTER_AUTH_SECRET")
+def _claims(settings: Settings) -> "Claims":
+    from todo.adapters.tokens.claims import Claims
+
+    return Claims(issuers=settings.issuers, audiences=settings.audiences)
 
 
 def _secret(settings: Settings) -> str:

@@ -17,7 +17,7 @@ SECRET_LENGTH = 32
 """The fewest bytes of a shared secret (RFC 7518, section 3.2: no shorter than the hash)."""
 
 # As browsers write it (RFC 6454, section 6.1), for it is compared letter by letter.
-_ORIGIN = r"https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?"
+_ORIGIN = r"https?://([a-z0-9._-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?"
 
 
 class InvalidSetting(Exception):
@@ -45,7 +45,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         for name in ("better_auth_url", "jwt_jwks_url"):
             value = getattr(self, name)
             if value is not None and not _is_http_url(value):
-                raise InvalidSetting(f"{name.upper()} is not an http or https URL")
+                raise InvalidSetting(f"{name.upper()} is not an http or https URL, or has a name or password in it")
+        if self.better_auth_url is not None and not {"?", "#"}.isdisjoint(self.better_auth_url):
+            raise InvalidSetting("BETTER_AUTH_URL has a query or a fragment in it")
         for origin in self.cors_origins:
             if not (re.fullmatch(_ORIGIN, origin) or self.cors_origins == ("*",)):
                 raise InvalidSetting(f"CORS_ORIGINS: {origin!r} is not an origin, such as https://app.example.com")
@@ -61,6 +63,31 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         if self.database_url.startswith("sqlite:"):
             return Path(self.database_url.removeprefix("sqlite:///"))
         return None
+
+    @property
+    def key_set_url(self) -> str | None:
+        """Where the issuer publishes its keys; None if tokens are signed with a secret.
+
+        As Better Auth does, takes a URL with a path for one that has its API there, not at /api/auth.
+        """
+        if self.jwt_jwks_url is not None or self.better_auth_url is None:
+            return self.jwt_jwks_url
+        parts = urlsplit(self.better_auth_url)
+        return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/') or '/api/auth'}/jwks"
+
+    @property
+    def issuers(self) -> tuple[str, ...]:
+        """The iss that are taken; any if there are none."""
+        return self.jwt_issuer or self._origin
+
+    @property
+    def audiences(self) -> tuple[str, ...]:
+        """The aud that are taken; any if there are none."""
+        return self.jwt_audience or self._origin
+
+    @property
+    def _origin(self) -> tuple[str, ...]:
+        return () if self.better_auth_url is None else (_origin_of(self.better_auth_url),)
 
     @property
     def has_issuer(self) -> bool:
@@ -128,6 +155,17 @@ def _check_database(url: str) -> None:
 def _is_http_url(url: str) -> bool:
     try:
         parts = urlsplit(url)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        is_http = parts.scheme in ("http", "https") and "@" not in parts.netloc and parts.port != 0
+        return is_http and re.fullmatch(_ORIGIN, _origin_of(url)) is not None
     except ValueError:
         return False
+
+
+def _origin_of(url: str) -> str:
+    """As browsers and Node write it (RFC 6454, section 6.2)."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    host = f"[{host}]" if ":" in host else host.encode("idna").decode()
+    return f"{parts.scheme}://{host}" + (
+        "" if parts.port in (None, {"http": 80, "https": 443}[parts.scheme]) else f":{parts.port}"
+    )

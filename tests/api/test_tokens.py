@@ -173,9 +173,7 @@ def test_issuer_and_audience_are_enforced_where_configured(tmp_path_factory: pyt
                 SECRET,
                 "HS256",
             )
-            answer = ask(server, f"Bearer {token}")
-            is_problem(answer, 401)
-            assert "example" not in answer.text
+            is_problem(ask(server, f"Bearer {token}"), 401)
 
 
 def test_no_token_and_no_claim_is_printed(server: Server) -> None:

@@ -135,14 +135,16 @@ def serving(directory: Path, database_url: str, *options: str, **settings: str) 
 
 def application(store: TaskStore) -> Any:
     """The ASGI application, on a store of the test's own."""
-    from todo.adapters.tokens import Claims, SharedSecret
+    from todo.adapters.tokens.claims import Claims
+    from todo.adapters.tokens.shared_secret import SharedSecret
+    from todo.adapters.tokens.verifier import JwtVerifier
     from todo.composition import Service, tasks_in
     from todo.entrypoints.http.app import create_app
 
     async def nothing() -> None:
         pass
 
-    tokens = SharedSecret(SECRET, Claims())
+    tokens = JwtVerifier(SharedSecret(SECRET), Claims())
     return create_app(Service(tasks=tasks_in(store), tokens=tokens, check_ready=nothing, close=nothing))
 
 

@@ -77,6 +77,37 @@ def token(user: str | None, expires: str) -> None:
 
 
 @cli.group()
+def auth() -> None:
+    """Find out who is let in."""
+
+
+@auth.command()
+@click.argument("token", required=False)
+def check(token: str | None) -> int:
+    """Say what the settings expect of tokens, and what holds for TOKEN (- reads it from standard input).
+
+    Ends with status 0 if it would be let in, or without a token if one could be, else with 1.
+
+    Example: todo auth check "$(todo token)"
+    """
+    from todo.composition import examine_tokens
+
+    settings = _settings()
+    if token == "-":  # noqa: S105 - where it comes from, not what it is
+        token = sys.stdin.readline()
+    for name, values in (("issuer (iss)", settings.issuers), ("audience (aud)", settings.audiences)):
+        click.echo(f"{name:14}  {' or '.join(values) or 'any'}")
+    click.echo(f"{'keys from':14}  {settings.key_set_url or 'a shared secret, HS256'}\n")
+    findings = examine_tokens(settings, None if token is None else token.strip())
+    for finding in findings:
+        click.echo(f"{'ok' if finding.holds else 'FAILS':5}  {_one_line(finding.said)}")
+    holds = all(finding.holds for finding in findings)
+    if token is not None:
+        click.echo(f"\nThe token {'would be let in' if holds else 'would be refused'}.")
+    return 0 if holds else REFUSED
+
+
+@cli.group()
 def db() -> None:
     """Look after the database."""
 
@@ -119,7 +150,10 @@ def _duration(text: str) -> timedelta:
 
 
 def _complain(text: str, status: int) -> int:
-    """One line, whatever is in it."""
-    line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-    click.echo(f"todo: {line}", err=True)
+    click.echo(f"todo: {_one_line(text)}", err=True)
     return status
+
+
+def _one_line(text: str) -> str:
+    """Whatever is in it."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

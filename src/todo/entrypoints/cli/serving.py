@@ -83,7 +83,7 @@ def _greet(settings: Settings, user: UserId, listening: socket.socket) -> None:
     host, port = listening.getsockname()[:2]
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     if settings.has_issuer:
-        token = f"$({shlex.quote(sys.argv[0])} token)" if settings.better_auth_secret else "<a token of your issuer>"
+        token = "<a token of your issuer>" if settings.key_set_url else f"$({shlex.quote(sys.argv[0])} token)"
     else:
         token = issue_token(settings, user, timedelta(hours=1))
     click.echo(

@@ -1,5 +1,6 @@
 """The application: routes, and what surrounds them."""
 
+import logging
 import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -18,6 +19,8 @@ from todo.entrypoints.http.edge import Edge
 from todo.entrypoints.http.requests import BODY_LENGTH
 from todo.entrypoints.http.tasks import TaskController, options_of_list, options_of_task
 from todo.settings import load
+
+logger = logging.getLogger("todo.http")
 
 
 def create_app(service: Service, *, cors_origins: Sequence[str] = ()) -> ASGIApp:
@@ -58,4 +61,8 @@ def create_app(service: Service, *, cors_origins: Sequence[str] = ()) -> ASGIApp
 def from_environment() -> ASGIApp:
     """For an ASGI server that imports its application. Raises InvalidSetting."""
     settings = load(os.environ)
+    if settings.key_set_url is not None and not settings.audiences:
+        logger.warning(
+            "JWT_AUDIENCE is not set: a token that the same issuer made for another service is taken here too"
+        )
     return create_app(compose(settings), cors_origins=settings.cors_origins)

@@ -1,0 +1,1 @@
+"""Tokens: JWTs (RFC 7519) that say who asks."""

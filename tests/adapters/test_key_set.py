@@ -1,0 +1,456 @@
+"""The key set of an issuer that breaks, on a clock of the test's own."""
+
+import asyncio
+import itertools
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from functools import wraps
+from typing import Any
+
+import pytest
+
+from tests.support.issuer import BROKEN, Behaviour, Issuer, SigningKey, breakable_issuer, key_set, publishes
+from todo.adapters.tokens.claims import Claims
+from todo.adapters.tokens.key_set import FLOOR, FRESH, IDLE, LONGEST_PAUSE, PATIENCE, SEEKERS, KeySet
+from todo.adapters.tokens.verifier import JwtVerifier
+from todo.domain.refusals import InvalidToken, Unavailable
+from todo.domain.task import UserId
+
+MINUTE, HOUR = 60, 3600
+IMPATIENT = {"hang", "drip"}
+"""What ends with the service's patience alone."""
+
+
+class ClockedLoop(asyncio.SelectorEventLoop):
+    """Its clock can be put ahead."""
+
+    ahead = 0.0
+
+    def time(self) -> float:
+        return super().time() + self.ahead
+
+
+class World:
+    """An issuer, a verifier of its tokens, and the time."""
+
+    def __init__(self, issuer: Issuer) -> None:
+        self.issuer = issuer
+        self.key_set = KeySet(f"{issuer.url}/api/auth/jwks")
+        self.verifier = JwtVerifier(self.key_set, Claims(issuers=[issuer.url], audiences=[issuer.url]))
+        self.names = (f"person-{number}" for number in itertools.count())
+        self.remembered = self.token()
+
+    @property
+    def fetches(self) -> int:
+        return len(self.issuer.requests)
+
+    def token(self, key: SigningKey | None = None) -> str:
+        """A new one, good for two days."""
+        return self.issuer.token(key, sub=next(self.names), exp=time.time() + 48 * HOUR)
+
+    async def verify(self, token: str | None = None) -> UserId:
+        return await self.verifier.verify(token or self.token())
+
+    async def warm(self) -> None:
+        await self.verify(self.remembered)
+        assert self.fetches == 1
+
+    def gets_in_at_once(self) -> None:
+        for token in (self.remembered, self.token()):
+            verification = self.verify(token)
+            with pytest.raises(StopIteration):  # it ends without having waited for anything
+                verification.send(None)
+
+    async def elapse(self, seconds: float, *, impatient: bool = False) -> None:
+        """Until what begins in this time has ended."""
+        before = self.fetches
+        put_ahead(seconds)
+        for _ in range(3):
+            await asyncio.sleep(0)
+        if impatient and others():
+            await asyncio.to_thread(self.issuer.wait_for_request, before + 1)
+            put_ahead(PATIENCE)
+        while waited_for := others():
+            await asyncio.wait(waited_for)
+
+
+def put_ahead(seconds: float) -> None:
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, ClockedLoop)
+    loop.ahead += seconds
+
+
+def others() -> set[asyncio.Task[Any]]:
+    return {task for task in asyncio.all_tasks() if task is not asyncio.current_task()}
+
+
+def clocked(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    @wraps(test)
+    def run(self: object, world: World, **named: Any) -> None:
+        async def story() -> None:
+            try:
+                await test(self, world, **named)
+            finally:
+                await world.key_set.close()
+
+        with asyncio.Runner(loop_factory=ClockedLoop) as runner:
+            runner.run(story())
+
+    return run
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    with breakable_issuer() as issuer:
+        yield World(issuer)
+
+
+class TestWhenItFetches:
+    @clocked
+    async def test_never_before_a_token_needs_it(self, world: World) -> None:
+        for claims in ({"exp": 0}, {"iss": "https://other.example"}, {"aud": "x"}, {"sub": None}):
+            with pytest.raises(InvalidToken):
+                await world.verify(world.issuer.token(**claims))
+        for token in ("x", "a.b.c", world.token().replace(".", ".e", 1), world.token() + "="):
+            with pytest.raises(InvalidToken):
+                await world.verify(token)
+        assert world.fetches == 0
+
+    @clocked
+    async def test_once_however_many_wait(self, world: World) -> None:
+        await asyncio.gather(*(world.verify() for _ in range(100)))
+        assert world.issuer.requests == ["GET /api/auth/jwks HTTP/1.1"]
+
+    @clocked
+    async def test_once_in_nine_minutes_while_it_is_used(self, world: World) -> None:
+        await world.warm()
+        for _ in range(90):
+            await world.elapse(MINUTE)
+            world.gets_in_at_once()
+        assert 9 <= world.fetches <= 11
+
+    @clocked
+    async def test_no_more_when_nobody_came_for_an_hour(self, world: World) -> None:
+        await world.warm()
+        for _ in range(24 * 6):
+            await world.elapse(10 * MINUTE)
+        assert world.fetches <= 1 + IDLE / (9 * MINUTE)
+        await world.verify()
+
+    @clocked
+    async def test_for_all_when_the_one_who_began_it_has_left(self, world: World) -> None:
+        released = withheld(world.issuer)
+        first, second = asyncio.create_task(world.verify()), asyncio.create_task(world.verify())
+        await asyncio.to_thread(world.issuer.wait_for_request, 1)
+        first.cancel()
+        await asyncio.wait([first])
+        released()
+        assert (await second).startswith("person")
+        assert world.fetches == 1
+
+    def test_in_whatever_event_loop_asks(self, world: World) -> None:
+        for _ in range(3):
+            assert asyncio.run(world.verify())
+        assert world.fetches == 1
+
+    def test_anew_where_a_loop_ended_in_mid_fetch(self, world: World) -> None:
+        async def leave() -> None:
+            asyncio.create_task(world.verify())  # noqa: RUF006 - to be left
+            await asyncio.to_thread(world.issuer.wait_for_request, 1)
+
+        released = withheld(world.issuer)
+        asyncio.run(leave())
+        released()
+        world.issuer.behaviour = publishes
+        assert asyncio.run(world.verify())
+
+
+class TestAnIssuerThatIsAway:
+    @pytest.mark.parametrize("way", BROKEN)
+    @clocked
+    async def test_makes_a_cold_service_unavailable_until_it_is_back(self, world: World, way: str) -> None:
+        world.issuer.behaviour = BROKEN[way]
+        verification = asyncio.create_task(world.verify())
+        await world.elapse(0, impatient=way in IMPATIENT)
+        with pytest.raises(Unavailable):
+            await verification
+        assert world.fetches == 1
+        assert "elsewhere" not in "".join(world.issuer.requests)
+
+        with pytest.raises(Unavailable):  # at once, in the pause
+            await world.verify()
+        assert world.fetches == 1
+
+        world.issuer.behaviour = publishes
+        await world.elapse(1)
+        world.gets_in_at_once()
+
+    @pytest.mark.parametrize("way", BROKEN)
+    @clocked
+    async def test_costs_a_warm_service_no_answer_and_no_time(self, world: World, way: str) -> None:
+        await world.warm()
+        world.issuer.behaviour = BROKEN[way]
+        for _ in range(12):
+            await world.elapse(5 * MINUTE, impatient=way in IMPATIENT)
+            world.gets_in_at_once()
+        assert world.fetches > 5
+
+    @clocked
+    async def test_costs_nothing_for_a_day_however_it_changes(self, world: World) -> None:
+        await world.warm()
+        ways = itertools.cycle(BROKEN.items())
+        for _ in range(5, 24 * 60, 5):
+            way, world.issuer.behaviour = next(ways)
+            await world.elapse(5 * MINUTE - (PATIENCE if way in IMPATIENT else 0), impatient=way in IMPATIENT)
+            world.gets_in_at_once()
+        await world.elapse(10 * MINUTE)
+        for token in (world.remembered, world.token()):
+            with pytest.raises(Unavailable):
+                await world.verify(token)
+
+    @clocked
+    async def test_is_asked_less_and_less_often(self, world: World) -> None:
+        await world.warm()
+        world.issuer.behaviour = BROKEN["500"]
+        await world.elapse(FRESH)
+        times = [0]
+        for second in range(10 * MINUTE):
+            before = world.fetches
+            await world.elapse(1)
+            if world.fetches > before:
+                times.append(second)
+        pauses = [later - earlier for earlier, later in itertools.pairwise(times)]
+        assert len(pauses) < 10 * MINUTE / (LONGEST_PAUSE / 2)
+        assert max(pauses[:3]) <= 5
+        assert max(pauses) <= LONGEST_PAUSE + 1
+
+    @clocked
+    async def test_is_waited_for_once_when_nobody_has_come_for_long(self, world: World) -> None:
+        await world.warm()
+        await world.elapse(2 * HOUR)
+        await world.elapse(2 * HOUR)
+        world.issuer.behaviour = BROKEN["hang"]
+        before = world.fetches
+        verification = asyncio.create_task(world.verify())
+        await asyncio.to_thread(world.issuer.wait_for_request, before + 1)
+        put_ahead(PATIENCE)
+        assert await verification
+        world.gets_in_at_once()
+
+
+class TestAKeyThatIsDropped:
+    @clocked
+    async def test_is_refused_within_ten_minutes_and_tokens_that_are_remembered_with_it(self, world: World) -> None:
+        old, new = world.issuer.keys[0], SigningKey("second")
+        await world.warm()
+        world.issuer.keys = [new]
+        await world.elapse(FRESH)
+        for token in (world.remembered, world.remembered, world.token(old)):
+            await world.elapse(FLOOR)
+            with pytest.raises(InvalidToken, match="does not publish"):
+                await world.verify(token)
+        assert await world.verify(world.token(new))
+
+    @clocked
+    async def test_is_refused_at_once_when_nobody_has_come_for_long(self, world: World) -> None:
+        old = world.issuer.keys[0]
+        await world.warm()
+        await world.elapse(2 * HOUR)
+        await world.elapse(2 * HOUR)
+        world.issuer.keys = [SigningKey("second")]
+        for token in (world.remembered, world.token(old)):
+            with pytest.raises(InvalidToken, match="does not publish"):
+                await world.verify(token)
+
+    @clocked
+    async def test_is_refused_when_another_comes_under_its_name(self, world: World) -> None:
+        await world.warm()
+        world.issuer.keys = [SigningKey("first")]
+        await world.elapse(FRESH)
+        with pytest.raises(InvalidToken):
+            await world.verify(world.remembered)
+        assert await world.verify(world.token())
+
+
+class TestAKeyThatIsNew:
+    @clocked
+    async def test_is_taken_as_soon_as_it_signs(self, world: World) -> None:
+        await world.warm()
+        for number in range(3):
+            new = SigningKey(f"new {number}")
+            world.issuer.keys.append(new)
+            many = asyncio.gather(*(world.verify(world.token(new)) for _ in range(100)))
+            while world.fetches < number + 2:
+                world.gets_in_at_once()
+                await asyncio.sleep(0)
+            await many
+            await world.elapse(FLOOR)
+
+    @clocked
+    async def test_is_waited_for_when_another_came_a_moment_ago(self, world: World) -> None:
+        await world.warm()
+        world.issuer.keys.append(SigningKey("second"))
+        await world.verify(world.token(world.issuer.keys[1]))
+        world.issuer.keys.append(SigningKey("third"))
+        verification = asyncio.create_task(world.verify(world.token(world.issuer.keys[2])))
+        await asyncio.sleep(0)
+        assert not verification.done()
+        assert world.fetches == 2
+        world.gets_in_at_once()
+        await world.elapse(FLOOR)
+        assert await verification
+        assert world.fetches == 3
+
+    @clocked
+    async def test_is_asked_for_again_when_the_answer_under_way_is_older_than_it(self, world: World) -> None:
+        await world.warm()
+        released = withheld(world.issuer)
+        put_ahead(9 * MINUTE)
+        await asyncio.sleep(0)
+        await asyncio.to_thread(world.issuer.wait_for_request, 2)
+        new = SigningKey("second")
+        verification = asyncio.create_task(world.verify(world.token(new)))
+        await asyncio.sleep(0)
+        world.issuer.keys = [*world.issuer.keys, new]
+        world.issuer.behaviour = publishes
+        released()
+        assert await verification
+        assert world.fetches == 3
+
+    @clocked
+    async def test_is_looked_for_at_most_three_times_in_ten_seconds_of_a_thousand_made_up_ones(
+        self, world: World
+    ) -> None:
+        await world.warm()
+        made_up = SigningKey("")
+        asked = []
+        for number in range(1000):
+            made_up.kid = f"made up {number}"
+            asked.append(asyncio.create_task(world.verify(world.token(made_up))))
+            put_ahead(0.01)
+            await asyncio.sleep(0)
+            world.gets_in_at_once()
+            if number % 100 == 0:  # time for the socket
+                await asyncio.to_thread(world.issuer.wait_for_request, world.fetches)
+                await asyncio.sleep(0.01)
+        assert world.fetches - 1 <= 3
+        await world.elapse(FLOOR)
+        refusals = await asyncio.gather(*asked, return_exceptions=True)
+        assert {type(refusal) for refusal in refusals} == {InvalidToken}
+
+    @clocked
+    async def test_keeps_only_so_many_waiting(self, world: World) -> None:
+        await world.warm()
+        made_up = SigningKey("made up")
+        with pytest.raises(InvalidToken):
+            await world.verify(world.token(made_up))
+        asked = [asyncio.create_task(world.verify(world.token(made_up))) for _ in range(SEEKERS + 7)]
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert sum(task.done() for task in asked) == 7
+        await world.elapse(FLOOR)
+        assert all(isinstance(task.exception(), InvalidToken) for task in asked)
+
+    @clocked
+    async def test_is_refused_at_once_while_the_issuer_is_away(self, world: World) -> None:
+        await world.warm()
+        world.issuer.behaviour = BROKEN["500"]
+        for _ in range(5):
+            await world.elapse(FRESH)
+        verification = world.verify(world.token(SigningKey("second")))
+        with pytest.raises(InvalidToken):
+            verification.send(None)
+
+
+def withheld(issuer: Issuer) -> Callable[[], None]:
+    """Keeps the issuer's answers back until the returned function is called, but with the keys it has now."""
+    jwks = [key.jwk for key in issuer.keys]
+
+    def behaviour(_: Issuer, connection: Any) -> None:
+        issuer.released.wait()
+        key_set(*jwks)(issuer, connection)
+
+    issuer.behaviour = behaviour
+    return issuer.released.set
+
+
+class TestKeys:
+    @pytest.mark.parametrize("algorithm", ["EdDSA", "ES256", "ES512", "RS256", "PS256"])
+    @clocked
+    async def test_of_each_algorithm_are_taken(self, world: World, algorithm: str) -> None:
+        world.issuer.keys = [SigningKey("first"), SigningKey("second", algorithm)]
+        assert await world.verify(world.token(world.issuer.keys[1]))
+
+    @pytest.mark.parametrize("named", ["EdDSA", "ES256", "ES512", "RS256", "PS256"])
+    @pytest.mark.parametrize("meant", ["EdDSA", "ES256", "ES512", "RS256", "PS256"])
+    @clocked
+    async def test_are_for_one_algorithm_each(self, world: World, meant: str, named: str) -> None:
+        if meant == named:
+            return
+        published, signing = SigningKey("first", meant), SigningKey("first", named)
+        if {meant, named} == {"RS256", "PS256"}:
+            signing.private = published.private
+        world.issuer.keys = [published]
+        with pytest.raises(InvalidToken, match="another algorithm"):
+            await world.verify(world.token(signing))
+
+    @pytest.mark.parametrize(
+        ("left_out", "algorithm"), [("alg", "EdDSA"), ("alg", "ES256"), ("alg", "ES512"), ("alg", "RS256")]
+    )
+    @clocked
+    async def test_need_not_say_what_their_form_says(self, world: World, left_out: str, algorithm: str) -> None:
+        key = SigningKey("first", algorithm)
+        world.issuer.behaviour = key_set({name: value for name, value in key.jwk.items() if name != left_out})
+        assert await world.verify(world.token(key))
+
+    @pytest.mark.parametrize(
+        "changed",
+        [
+            {"use": "enc"},
+            {"key_ops": ["sign"]},
+            {"alg": "ES256"},
+            {"alg": "HS256"},
+            {"kid": None},
+            {"kid": 1},
+            {"kty": "oct", "k": "c2VjcmV0"},
+            {"crv": "X25519"},
+            {"x": "AA"},
+        ],
+        ids=str,
+    )
+    @clocked
+    async def test_that_are_not_for_this_are_left_out(self, world: World, changed: dict[str, Any]) -> None:
+        good = SigningKey("good")
+        world.issuer.behaviour = key_set({**world.issuer.keys[0].jwk, **changed}, good.jwk)
+        with pytest.raises(InvalidToken, match="does not publish"):
+            await world.verify()
+        assert await world.verify(world.token(good))
+
+    @clocked
+    async def test_with_their_private_part_published_are_used_for_their_public_part(self, world: World) -> None:
+        key = world.issuer.keys[0]
+        world.issuer.behaviour = key_set({**key.jwk, "d": "AAAA", "use": "sig", "key_ops": ["verify"], "x5c": ["x"]})
+        assert await world.verify()
+
+    @clocked
+    async def test_of_rsa_are_long_enough(self, world: World) -> None:
+        from cryptography.hazmat.primitives.asymmetric import rsa
+
+        key = SigningKey("short", "RS256")
+        key.private = rsa.generate_private_key(public_exponent=65537, key_size=1024)
+        world.issuer.behaviour = key_set(key.jwk, SigningKey("good").jwk)
+        with pytest.raises(InvalidToken, match="does not publish"):
+            await world.verify(world.token(key))
+
+    @clocked
+    async def test_are_found_by_kid_alone(self, world: World) -> None:
+        key = world.issuer.keys[0]
+        kids: list[Any] = [None, 1, ["first"], {}, True]
+        for kid in kids:
+            with pytest.raises(InvalidToken, match="kid"):
+                await world.verify(key.sign(world.issuer.claims(), kid=kid))
+
+
+def test_every_way_to_break_is_among_those_that_are_tried() -> None:
+    behaviours: list[Behaviour] = list(BROKEN.values())
+    assert len(behaviours) > 20

@@ -1,0 +1,93 @@
+"""A real Better Auth, on Node, and people who sign up with it."""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.support.serving import client
+
+PROGRAM = Path(__file__).parents[1] / "better_auth" / "issuer.mjs"
+
+wanted = pytest.mark.skipif(
+    not os.environ.get("CI") and (shutil.which("node") is None or not (PROGRAM.parent / "node_modules").is_dir()),
+    reason="no Node.js, or no `make tests/better_auth/node_modules`",
+)
+
+
+class BetterAuth:
+    def __init__(self, url: str, process: "subprocess.Popen[str]") -> None:
+        self.url = url
+        self._process = process
+        self._people: list[SignedUp] = []
+
+    def rotate(self) -> None:
+        """Ends the life of the key that signs; the next token is signed with a new one."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write("rotate\n")
+        self._process.stdin.flush()
+        assert self._process.stdout.readline() == "rotated\n"
+
+    def sign_up(self, name: str) -> "SignedUp":
+        person = SignedUp(self.url, name)
+        self._people.append(person)
+        return person
+
+    def close(self) -> None:
+        for person in self._people:
+            person.browser.close()
+
+
+class SignedUp:
+    """A person with an account, and the cookies of their browser."""
+
+    def __init__(self, url: str, name: str) -> None:
+        self.email = f"{name}@mail.example"
+        self.browser = client(url)
+        self.browser.headers["Origin"] = url
+        answer = self.browser.post(
+            "/api/auth/sign-up/email", json={"name": name, "email": self.email, "password": f"{name} has a password"}
+        )
+        assert answer.status_code == 200, answer.text
+        self.id: str = answer.json()["user"]["id"]
+        self.session_token: str = answer.json()["token"]
+
+    def token(self) -> str:
+        """From the stock endpoint."""
+        answer = self.browser.get("/api/auth/token")
+        assert answer.status_code == 200, answer.text
+        token: str = answer.json()["token"]
+        return token
+
+    def calls(self, service: str) -> httpx.Client:
+        return client(service, f"Bearer {self.token()}")
+
+
+@contextmanager
+def better_auth(**configuration: Any) -> Iterator[BetterAuth]:
+    """A stock one, but for ``ids``, ``alg`` and ``cookies`` as issuer.mjs has them."""
+    with subprocess.Popen(
+        ["node", PROGRAM.name, json.dumps(configuration)],
+        cwd=PROGRAM.parent,
+        env=os.environ | {"BETTER_AUTH_TELEMETRY": "0"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            assert process.stdout is not None
+            issuer = BetterAuth(process.stdout.readline().strip(), process)
+            try:
+                yield issuer
+            finally:
+                issuer.close()
+        finally:
+            process.terminate()

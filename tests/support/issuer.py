@@ -1,0 +1,211 @@
+"""An issuer that breaks in every way an issuer can, and its keys."""
+
+import contextlib
+import json
+import socket
+import socketserver
+import struct
+import threading
+from base64 import urlsafe_b64encode
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+
+MAKERS: Mapping[str, Callable[[], Any]] = {
+    "EdDSA": ed25519.Ed25519PrivateKey.generate,
+    "ES256": lambda: ec.generate_private_key(ec.SECP256R1()),
+    "ES512": lambda: ec.generate_private_key(ec.SECP521R1()),
+    "RS256": lambda: rsa.generate_private_key(public_exponent=65537, key_size=2048),
+    "PS256": lambda: rsa.generate_private_key(public_exponent=65537, key_size=2048),
+}
+
+
+class SigningKey:
+    def __init__(self, kid: str, algorithm: str = "EdDSA") -> None:
+        self.kid = kid
+        self.algorithm = algorithm
+        self.private = MAKERS[algorithm]()
+
+    @property
+    def jwk(self) -> dict[str, Any]:
+        """As Better Auth publishes it."""
+        public = jwt.get_algorithm_by_name(self.algorithm).to_jwk(self.private.public_key(), as_dict=True)
+        return {**public, "alg": self.algorithm, "kid": self.kid}
+
+    def sign(self, claims: Mapping[str, Any] | bytes, **header: Any) -> str:
+        """Whatever they are."""
+        return compact(
+            {"alg": self.algorithm, "kid": self.kid, **header},
+            claims,
+            lambda signed: jwt.get_algorithm_by_name(self.algorithm).sign(signed, self.private),
+        )
+
+
+def compact(
+    header: Mapping[str, Any] | bytes, claims: Mapping[str, Any] | bytes, sign: Callable[[bytes], bytes]
+) -> str:
+    """A JWS as it is asked for, however wrong (RFC 7515, section 7.1)."""
+    signed = b".".join(
+        segment(part if isinstance(part, bytes) else json.dumps(part).encode()) for part in (header, claims)
+    )
+    return b".".join((signed, segment(sign(signed)))).decode()
+
+
+def segment(content: bytes) -> bytes:
+    return urlsafe_b64encode(content).rstrip(b"=")
+
+
+Behaviour = Callable[["Issuer", socket.socket], None]
+
+
+class Issuer:
+    """Publishes ``keys`` at /api/auth/jwks, or behaves as it is told to."""
+
+    def __init__(self) -> None:
+        self.keys = [SigningKey("first")]
+        self.behaviour: Behaviour = publishes
+        self.released = threading.Event()
+        """Ends what hangs or drips."""
+        self._asked = threading.Condition()
+        self.requests: list[str] = []
+        """The request lines so far."""
+        self.port = 0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def claims(self, **claims: Any) -> dict[str, Any]:
+        """Those of a good token unless given; None leaves one out."""
+        now = datetime.now(UTC)
+        good = {
+            "sub": "ann",
+            "iat": now.timestamp(),
+            "exp": (now + timedelta(minutes=15)).timestamp(),
+            "iss": self.url,
+            "aud": self.url,
+        }
+        return {name: value for name, value in {**good, **claims}.items() if value is not None}
+
+    def token(self, key: SigningKey | None = None, **claims: Any) -> str:
+        return (key or self.keys[0]).sign(self.claims(**claims))
+
+    def note(self, line: str) -> None:
+        with self._asked:
+            self.requests.append(line)
+            self._asked.notify_all()
+
+    def wait_for_request(self, number: int) -> None:
+        """Until so many have come in all."""
+        with self._asked:
+            assert self._asked.wait_for(lambda: len(self.requests) >= number, timeout=20)
+
+
+@contextmanager
+def breakable_issuer() -> Iterator[Issuer]:
+    issuer = Issuer()
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            received = b""
+            while b"\r\n\r\n" not in received:
+                chunk = self.request.recv(65536)
+                if not chunk:
+                    return
+                received += chunk
+            issuer.note(received.split(b"\r\n")[0].decode())
+            with contextlib.suppress(OSError):  # whoever asked may have gone
+                issuer.behaviour(issuer, self.request)
+
+    class Listener(socketserver.ThreadingTCPServer):
+        allow_reuse_address = True
+        daemon_threads = True
+
+    with Listener(("127.0.0.1", 0), Handler) as listener:
+        issuer.port = listener.server_address[1]
+        thread = threading.Thread(target=listener.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield issuer
+        finally:
+            issuer.released.set()
+            listener.shutdown()
+            thread.join()
+
+
+def answers(body: bytes, status: str = "200 OK", *headers: str) -> Behaviour:
+    head = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", "Connection: close", *headers]
+    answer = "\r\n".join([*head, "", ""]).encode() + body
+    return lambda _, connection: connection.sendall(answer)
+
+
+def key_set(*jwks: Mapping[str, Any]) -> Behaviour:
+    return answers(json.dumps({"keys": jwks}).encode())
+
+
+def publishes(issuer: Issuer, connection: socket.socket) -> None:
+    key_set(*(key.jwk for key in issuer.keys))(issuer, connection)
+
+
+def hangs(issuer: Issuer, _: socket.socket) -> None:
+    issuer.released.wait()
+
+
+def drips(issuer: Issuer, connection: socket.socket) -> None:
+    """Every 20 ms a byte of a good answer, which would take it minutes."""
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+    while not issuer.released.wait(0.02):
+        connection.sendall(b" ")
+
+
+def resets(_: Issuer, connection: socket.socket) -> None:
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+
+
+def redirects(issuer: Issuer, connection: socket.socket) -> None:
+    """To a place where there is a good key set."""
+    answers(b"", "302 Found", f"Location: {issuer.url}/elsewhere")(issuer, connection)
+
+
+def _huge(issuer: Issuer, connection: socket.socket) -> None:
+    """A good key set, but for its size."""
+    padding = "x" * (1024 * 1024)
+    key_set(*(key.jwk for key in issuer.keys), {"kty": padding})(issuer, connection)
+
+
+def _compressed(issuer: Issuer, connection: socket.socket) -> None:
+    answers(b"\x1f\x8b", "200 OK", "Content-Encoding: gzip")(issuer, connection)
+
+
+BROKEN: Mapping[str, Behaviour] = {
+    "500": answers(b"{}", "500 Internal Server Error"),
+    "429": answers(b"{}", "429 Too Many Requests", "Retry-After: 60"),
+    "404": answers(b"", "404 Not Found"),
+    "204": answers(b"", "204 No Content"),
+    "HTML": answers(b"<!doctype html><title>Sign in</title>", "200 OK", "Content-Type: text/html"),
+    "no JSON": answers(b"{"),
+    "not UTF-8": answers(b'{"keys": ["\xff"]}'),
+    "nested deep": answers(b'{"keys": [' + b"[" * 100_000 + b"]" * 100_000 + b"]}"),
+    "an array": answers(b"[]"),
+    "no keys": answers(b"{}"),
+    "empty set": key_set(),
+    "set of symmetric keys": key_set({"kty": "oct", "k": "c2VjcmV0", "alg": "HS256", "kid": "first"}),
+    "set of junk": answers(
+        b'{"keys": [1, null, {}, {"kid": 5, "kty": "OKP"}, {"kid": "x", "kty": "EC", "crv": "P-256"}]}'
+    ),
+    "huge": _huge,
+    "compressed": _compressed,
+    "redirect": redirects,
+    "no HTTP": lambda _, connection: connection.sendall(b"SSH-2.0-OpenSSH_9.2\r\n"),
+    "cut off": lambda _, connection: connection.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"keys"'),
+    "closes": lambda _, __: None,
+    "reset": resets,
+    "hang": hangs,
+    "drip": drips,
+}
+"""Every way not to give a key set."""
