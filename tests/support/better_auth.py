@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.support.secrets import keep_secret
 from tests.support.serving import client
 
 PROGRAM = Path(__file__).parents[1] / "better_auth" / "issuer.mjs"
@@ -50,22 +51,21 @@ class SignedUp:
     """A person with an account, and the cookies of their browser."""
 
     def __init__(self, url: str, name: str) -> None:
-        self.email = f"{name}@mail.example"
+        self.email = keep_secret(f"{name}@mail.example")
         self.browser = client(url)
         self.browser.headers["Origin"] = url
         answer = self.browser.post(
             "/api/auth/sign-up/email", json={"name": name, "email": self.email, "password": f"{name} has a password"}
         )
         assert answer.status_code == 200, answer.text
-        self.id: str = answer.json()["user"]["id"]
-        self.session_token: str = answer.json()["token"]
+        self.id: str = keep_secret(answer.json()["user"]["id"])
+        self.session_token: str = keep_secret(answer.json()["token"])
 
     def token(self) -> str:
         """From the stock endpoint."""
         answer = self.browser.get("/api/auth/token")
         assert answer.status_code == 200, answer.text
-        token: str = answer.json()["token"]
-        return token
+        return keep_secret(answer.json()["token"])
 
     def calls(self, service: str) -> httpx.Client:
         return client(service, f"Bearer {self.token()}")

@@ -15,6 +15,8 @@ from typing import Any
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
+from tests.support.secrets import keep_secret
+
 MAKERS: Mapping[str, Callable[[], Any]] = {
     "EdDSA": ed25519.Ed25519PrivateKey.generate,
     "ES256": lambda: ec.generate_private_key(ec.SECP256R1()),
@@ -22,6 +24,8 @@ MAKERS: Mapping[str, Callable[[], Any]] = {
     "RS256": lambda: rsa.generate_private_key(public_exponent=65537, key_size=2048),
     "PS256": lambda: rsa.generate_private_key(public_exponent=65537, key_size=2048),
 }
+
+EMAIL = keep_secret("ann@mail.example")
 
 
 class SigningKey:
@@ -52,7 +56,7 @@ def compact(
     signed = b".".join(
         segment(part if isinstance(part, bytes) else json.dumps(part).encode()) for part in (header, claims)
     )
-    return b".".join((signed, segment(sign(signed)))).decode()
+    return keep_secret(b".".join((signed, segment(sign(signed)))).decode())
 
 
 def segment(content: bytes) -> bytes:
@@ -84,6 +88,7 @@ class Issuer:
         now = datetime.now(UTC)
         good = {
             "sub": "ann",
+            "email": EMAIL,
             "iat": now.timestamp(),
             "exp": (now + timedelta(minutes=15)).timestamp(),
             "iss": self.url,

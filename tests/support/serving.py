@@ -15,10 +15,11 @@ from uuid import uuid4
 import httpx
 import jwt
 
+from tests.support.secrets import found_in, keep_secret
 from todo.domain.ports import TaskStore
 from todo.domain.task import UserId
 
-SECRET = "a secret that only the tests and their servers know"
+SECRET = keep_secret("a secret that only the tests and their servers know")
 GREETING_LINES = 4
 TODO = Path(sys.executable).with_name("todo")
 
@@ -27,7 +28,7 @@ def signed(claims: Mapping[str, Any] | None = None, *, secret: str = SECRET, **h
     """A token; its claims are those of a good one unless given, and None leaves one out."""
     good = {"sub": "ann", "exp": datetime.now(UTC) + timedelta(minutes=15), "iat": datetime.now(UTC)}
     merged = {name: value for name, value in {**good, **(claims or {})}.items() if value is not None}
-    return jwt.encode(merged, secret, algorithm="HS256", headers=header or None)
+    return keep_secret(jwt.encode(merged, secret, algorithm="HS256", headers=header or None))
 
 
 # httpx would load every certificate authority for each client; the tests speak no TLS.
@@ -131,6 +132,7 @@ def serving(directory: Path, database_url: str, *options: str, **settings: str) 
         finally:
             process.terminate()
             process.wait(timeout=20)
+            assert not found_in(printed.read_text())
 
 
 def application(store: TaskStore) -> Any:

@@ -46,6 +46,8 @@ class Claims:
             "it is a plain bearer token",
             "The token asks for checks that are not made here; send a plain bearer token.",
         )
+        if "jti" in claims:  # RFC 7519, section 4.1.7
+            yield _found(isinstance(claims["jti"], str), "its id is a text", "The token's jti is not a text.")
         yield from _judged_times(claims, now)
         yield self._judged_issuer(claims)
         yield self._judged_audience(claims)

@@ -1,0 +1,309 @@
+"""Tokens by which somebody tries to get in where an issuer's key set decides, black box."""
+
+import asyncio
+import hashlib
+import hmac
+import json
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import httpx
+import jwt
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from tests.api.problems import is_problem
+from tests.support.databases import sqlite_url
+from tests.support.issuer import EMAIL, Issuer, SigningKey, breakable_issuer, compact, key_set, segment
+from tests.support.secrets import found_in
+from tests.support.serving import Server, serving
+
+Attack = Callable[[Issuer], str]
+
+OKP, EC, EC521, RSA, PSS = (SigningKey(alg.lower(), alg) for alg in ("EdDSA", "ES256", "ES512", "RS256", "PS256"))
+PUBLISHED = (OKP, EC, EC521, RSA, PSS)
+SYMMETRIC = {"kty": "oct", "kid": "oct", "alg": "HS256", "k": "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0"}
+THEIR_OWN = SigningKey("eddsa")
+"""A key of whoever attacks, under the name of a published one."""
+
+
+def short(value: object) -> str:
+    text = ascii(value)
+    return text if len(text) <= 40 else f"{text[:20]}… of {len(text)}"
+
+
+def unsigned(algorithm: Any) -> Attack:
+    return lambda issuer: compact({"alg": algorithm, "kid": OKP.kid}, issuer.claims(), lambda _: b"")
+
+
+def hmac_with(secret: bytes, key: SigningKey, algorithm: str = "HS256") -> Attack:
+    digest = {"HS256": hashlib.sha256, "HS384": hashlib.sha384, "HS512": hashlib.sha512}[algorithm]
+    return lambda issuer: compact(
+        {"alg": algorithm, "kid": key.kid}, issuer.claims(), lambda signed: hmac.digest(secret, signed, digest)
+    )
+
+
+def header(key: SigningKey = THEIR_OWN, **members: Any) -> Attack:
+    return lambda issuer: key.sign(issuer.claims(), **members)
+
+
+def own_key_at(name: str) -> Attack:
+    return lambda issuer: THEIR_OWN.sign(issuer.claims(), kid="mine", **{name: f"{issuer.url}/{name}"})
+
+
+def claims(**wrong: Any) -> Attack:
+    """Signed by the issuer itself; a claim that is None is null."""
+    return lambda issuer: OKP.sign({**issuer.claims(), **wrong})
+
+
+def without(name: str) -> Attack:
+    return lambda issuer: OKP.sign(issuer.claims(**{name: None}))
+
+
+def claims_of(content: bytes) -> Attack:
+    return lambda _: OKP.sign(content)
+
+
+def changed(change: Callable[[str], str]) -> Attack:
+    return lambda issuer: change(OKP.sign(issuer.claims()))
+
+
+def public(key: SigningKey, encoding: Encoding, form: PublicFormat) -> bytes:
+    content: bytes = key.private.public_key().public_bytes(encoding, form)
+    return content
+
+
+def part_replaced(number: int, content: str) -> Attack:
+    def replaced(token: str) -> str:
+        parts = token.split(".")
+        parts[number] = content
+        return ".".join(parts)
+
+    return changed(replaced)
+
+
+ODD_ALGORITHMS: list[Any] = ["none", "None", "NONE", "nOnE", "", None, 0, []]
+ODD_TYPES: list[Any] = ["dpop+jwt", "JWE", "", None, 5, [], "better-auth.session-cache+jwt"]
+ODD_KIDS: list[Any] = [
+    "../../../../dev/null",
+    "/etc/passwd",
+    "file:///dev/null",
+    "' OR 1=1 --",
+    "x' UNION SELECT 'secret",
+    "| sleep 10",
+    "http://127.0.0.1:1/key",
+    "eddsa\x00",
+    "eddsa ",
+    "EDDSA",
+    "",
+    "é",
+    "x" * 10_240,
+    "x" * 5_000,
+    7,
+    -1,
+    1.5,
+    True,
+    None,
+    [],
+    ["eddsa"],
+    {"kid": "eddsa"},
+]
+
+WRONG_CLAIMS: Mapping[str, list[Any]] = {
+    "exp": [None, True, "x", "9999999999", [], {}, [9_999_999_999], 0, -1, 1, 1e300, 10**30, 2**53 + 1],
+    "nbf": [None, True, "0", [], {}, 9_999_999_999, 1e300, -1e300],
+    "iat": [None, True, "0", [], {}, 9_999_999_999, 1e300, -(10**30)],
+    "sub": [None, True, 5, 1.5, [], ["ann"], {}, "", "x" * 256, "a\x00b", "a\nb", "\x85", "\x7f", "\ud800"],
+    "iss": [None, True, 5, [], {}, "", "https://other.example", "HTTP://127.0.0.1", "http://127.0.0.1"],
+    "aud": [None, True, 5, [], {}, [[]], [5], "", "https://other.example", "better-auth:session-cache", {"x": "y"}],
+    "cnf": [None, {}, {"jkt": "x"}],
+}
+
+NUMBERS_THAT_ARE_NONE = [b"NaN", b"Infinity", b"-Infinity", b"1e999", b"1" * 400, b"0x1", b"01"]
+
+ATTACKS: Mapping[str, Attack] = {
+    **{f"alg {algorithm!r}": unsigned(algorithm) for algorithm in ODD_ALGORITHMS},
+    "alg none with a signature": lambda issuer: compact({"alg": "none"}, issuer.claims(), lambda _: b"x" * 64),
+    "no alg": lambda issuer: compact({"kid": OKP.kid}, issuer.claims(), lambda _: b""),
+    "HMAC with the key that is public, raw": hmac_with(public(OKP, Encoding.Raw, PublicFormat.Raw), OKP),
+    **{
+        f"{algorithm} with the key that is public, {form} of {key.kid}": hmac_with(
+            public(key, encoding, PublicFormat.SubjectPublicKeyInfo), key, algorithm
+        )
+        for algorithm in ("HS256", "HS384", "HS512")
+        for form, encoding in (("PEM", Encoding.PEM), ("DER", Encoding.DER))
+        for key in (OKP, EC, RSA)
+    },
+    "HMAC with the key that is public, as JSON": hmac_with(json.dumps(RSA.jwk).encode(), RSA),
+    "HMAC with a symmetric key of the set": hmac_with(b"secret-secret-secret-secret", SigningKey("oct")),
+    "another algorithm of the same RSA key": lambda issuer: compact(
+        {"alg": "PS256", "kid": RSA.kid},
+        issuer.claims(),
+        lambda signed: jwt.get_algorithm_by_name("PS256").sign(signed, RSA.private),
+    ),
+    **{
+        f"{key.algorithm} under the name of {other.algorithm}": header(key, kid=other.kid)
+        for key in PUBLISHED
+        for other in PUBLISHED
+        if key is not other
+    },
+    **{
+        f"signed by {key.algorithm} and named {name}": header(key, alg=name)
+        for key in PUBLISHED
+        for name in ("EdDSA", "ES256", "ES384", "ES256K", "RS384", "RS512", "PS512", "HS256", "eddsa")
+        if name != key.algorithm
+    },
+    "a key of their own": header(),
+    "a key of their own, in jwk": header(jwk=THEIR_OWN.jwk),
+    "a key of their own, in jwk, under its own name": header(kid="mine", jwk={**THEIR_OWN.jwk, "kid": "mine"}),
+    **{f"a key of their own, at {name}": own_key_at(name) for name in ("jku", "x5u")},
+    "a key of their own, in x5c": header(x5c=["MIIB"]),
+    **{f"kid {short(kid)}": header(kid=kid) for kid in ODD_KIDS},
+    **{f"kid {short(kid)}, by the issuer's key": header(OKP, kid=kid) for kid in ODD_KIDS},
+    "no kid": lambda issuer: compact(
+        {"alg": "EdDSA"}, issuer.claims(), lambda signed: jwt.get_algorithm_by_name("EdDSA").sign(signed, OKP.private)
+    ),
+    "crit": header(OKP, crit=["exp"]),
+    "crit that is empty": header(OKP, crit=[]),
+    **{f"typ {kind!r}": header(OKP, typ=kind) for kind in ODD_TYPES},
+    **{f"without {name}": without(name) for name in ("exp", "sub", "iss", "aud")},
+    **{f"{name} {short(value)}": claims(**{name: value}) for name, values in WRONG_CLAIMS.items() for value in values},
+    **{
+        f"exp {number.decode()[:20]}": claims_of(b'{"sub": "ann", "exp": %s}' % number)
+        for number in NUMBERS_THAT_ARE_NONE
+    },
+    "jti a number": claims(jti=5),
+    "expired by the leeway": claims(exp=1_700_000_000),
+    "claims an array": claims_of(b"[1]"),
+    "claims a text": claims_of(b'"ann"'),
+    "claims empty": claims_of(b"{}"),
+    "claims nested deep": claims_of(b'{"sub":' + b"[" * 2500 + b"]" * 2500 + b"}"),
+    "claims not UTF-8": claims_of(b'{"sub": "\xff"}'),
+    "claims no JSON": claims_of(b"{"),
+    "header nested deep": part_replaced(
+        0, segment(b'{"alg": "EdDSA", "x":' + b"[" * 2500 + b"]" * 2500 + b"}").decode()
+    ),
+    "header huge": header(OKP, x="x" * 7000),
+    "token huge": header(OKP, x="x" * 40_000),
+    "header an array": part_replaced(0, segment(b'["EdDSA"]').decode()),
+    "header empty": part_replaced(0, ""),
+    "claims missing": part_replaced(1, ""),
+    "signature missing": part_replaced(2, ""),
+    "signature of zeros": part_replaced(2, segment(b"\x00" * 64).decode()),
+    "signature cut": changed(lambda token: token[:-20]),
+    "signature longer": changed(lambda token: token + "AAAA"),
+    "signature padded": changed(lambda token: token + "=="),
+    "signature spelled otherwise": changed(lambda token: token[:-1] + chr(ord(token[-1]) ^ 1)),
+    "header cut": changed(lambda token: token[3:]),
+    "header doubled": changed(lambda token: token.split(".")[0] + token),
+    "two parts": changed(lambda token: token.rpartition(".")[0]),
+    "one part": changed(lambda token: token.split(".")[1]),
+    "four parts": changed(lambda token: token + ".x"),
+    "five parts": changed(lambda token: "..".join(token.split("."))),
+    "dots alone": lambda _: "..",
+    "two tokens": changed(lambda token: f"{token},{token}"),
+    "two tokens with a space": changed(lambda token: f"{token} {token}"),
+    "in quotes": changed(lambda token: f'"{token}"'),
+    "plain base64": changed(lambda token: token.replace("-", "+").replace("_", "/") + "+"),
+    "a tab inside": changed(lambda token: token.replace(".", ".\t", 1)),
+    "ISO 8859-1": changed(lambda token: token.replace(".", ".\xe9", 1)),
+}
+
+
+@pytest.fixture(scope="module")
+def issuer() -> Iterator[Issuer]:
+    with breakable_issuer() as issuer:
+        issuer.keys = list(PUBLISHED)
+        issuer.behaviour = key_set(SYMMETRIC, *(key.jwk for key in PUBLISHED))
+        yield issuer
+
+
+@pytest.fixture(scope="module")
+def attacked(issuer: Issuer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    directory = tmp_path_factory.mktemp("attacked")
+    with serving(directory, sqlite_url(directory / "todo.db"), BETTER_AUTH_URL=issuer.url) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def answers(issuer: Issuer, attacked: Server) -> Mapping[str, httpx.Response]:
+    """To all attacks at once, for made-up keys are waited for together."""
+
+    async def attack() -> list[httpx.Response]:
+        async with httpx.AsyncClient(base_url=attacked.url, timeout=20) as attacker:
+            return await asyncio.gather(
+                *(
+                    attacker.get(
+                        "/api/tasks", headers=[(b"Authorization", b"Bearer " + token(issuer).encode("latin-1"))]
+                    )
+                    for token in ATTACKS.values()
+                )
+            )
+
+    return dict(zip(ATTACKS, asyncio.run(attack()), strict=True))
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_an_attack_is_401_and_marked_as_invalid(answers: Mapping[str, httpx.Response], attack: str) -> None:
+    is_problem(answers[attack], 401)
+    assert answers[attack].headers["www-authenticate"] == 'Bearer error="invalid_token"'
+    assert not found_in(answers[attack].text)
+
+
+def test_the_issuer_is_called_at_its_one_address_and_nobody_else_is(
+    answers: Mapping[str, httpx.Response], issuer: Issuer
+) -> None:
+    assert len(answers) == len(ATTACKS)
+    assert set(issuer.requests) == {"GET /api/auth/jwks HTTP/1.1"}
+
+
+@pytest.mark.parametrize("key", PUBLISHED, ids=lambda key: key.algorithm)
+def test_what_the_attacks_are_made_of_gets_in_when_it_is_whole(
+    attacked: Server, issuer: Issuer, key: SigningKey
+) -> None:
+    for token in (
+        key.sign(issuer.claims()),
+        key.sign(issuer.claims(aud=["x", issuer.url])),
+        key.sign(issuer.claims(nbf=0, jti="x", azp=5), typ="JWT"),
+        key.sign(issuer.claims(), typ="at+jwt", jku=f"{issuer.url}/jku", x="x" * 1000),
+    ):
+        answer = attacked.anybody.get("/api/tasks", headers={"Authorization": f"Bearer {token}"})
+        assert answer.status_code == 200, answer.text
+
+
+def test_two_authorization_headers_are_refused(attacked: Server, issuer: Issuer) -> None:
+    good = ("Authorization", f"Bearer {issuer.token(OKP)}")
+    for headers in ([good, good], [good, ("Authorization", "Bearer x")], [("Authorization", "Basic eDp5"), good]):
+        answer = attacked.anybody.get("/api/tasks", headers=headers)
+        is_problem(answer, 401)
+        assert answer.headers["www-authenticate"] == 'Bearer error="invalid_token"'
+
+
+def test_each_refusal_says_what_to_mend(
+    answers: Mapping[str, httpx.Response], attacked: Server, issuer: Issuer
+) -> None:
+    def detail(attack: str) -> str:
+        said: str = answers[attack].json()["detail"]
+        return said
+
+    assert detail("expired by the leeway") == "The token has expired; get a new one."
+    assert detail("iss 'https://other.example'") == (
+        f"The token was issued by https://other.example, but {issuer.url} is expected (iss)."
+    )
+    assert detail("aud 'better-auth:session-cache'") == (
+        f"The token is meant for another audience; {issuer.url} is expected (aud)."
+    )
+    assert "does not publish" in detail("kid 'EDDSA'")
+    assert "/api/auth/token" in detail("one part")
+    assert "exp" in detail("without exp")
+    assert "kid" in detail("no kid")
+    assert "EdDSA, ES256, ES512, RS256, PS256" in detail("HMAC with the key that is public, raw")
+    for issuer_that_names_a_person in (EMAIL, f"https://{EMAIL}", "https://x/?name=ann@mail.example"):
+        token = issuer.token(OKP, iss=issuer_that_names_a_person)
+        answer = attacked.anybody.get("/api/tasks", headers={"Authorization": f"Bearer {token}"})
+        assert EMAIL not in is_problem(answer, 401)["detail"]
+
+
+def test_nothing_of_a_token_is_printed(answers: Mapping[str, httpx.Response], attacked: Server) -> None:
+    assert len(answers) > 200
+    assert not found_in(attacked.printed())
