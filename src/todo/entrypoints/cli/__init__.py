@@ -1,6 +1,7 @@
 """The command line."""
 
 import getpass
+import logging
 import os
 import re
 import sys
@@ -20,6 +21,7 @@ _LONGEST = timedelta(days=3660)
 
 def main() -> None:
     """The program. Every error is one line on standard error, never a stack."""
+    logging.getLogger("todo").addHandler(logging.NullHandler())  # a command speaks for itself; `serve` wants the log
     try:
         status = cli.main(standalone_mode=False)
     except click.ClickException as error:

@@ -1,0 +1,59 @@
+"""A server whose issuer is away, black box."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.api.problems import is_problem
+from tests.support.databases import sqlite_url
+from tests.support.issuer import BROKEN, Issuer, SigningKey, breakable_issuer, publishes
+from tests.support.serving import Server, serving
+
+
+@pytest.fixture
+def issuer() -> Iterator[Issuer]:
+    with breakable_issuer() as issuer:
+        yield issuer
+
+
+def status(server: Server, token: str) -> int:
+    return server.anybody.get("/api/tasks", headers={"Authorization": f"Bearer {token}"}).status_code
+
+
+def test_it_is_503_within_3_seconds_until_the_first_key_set_came_and_no_more_after_that(
+    tmp_path: Path, issuer: Issuer
+) -> None:
+    with serving(tmp_path, sqlite_url(tmp_path / "todo.db"), BETTER_AUTH_URL=issuer.url) as server:
+        issuer.behaviour = BROKEN["hang"]
+        began = time.monotonic()
+        answer = server.anybody.get("/api/tasks", headers={"Authorization": f"Bearer {issuer.token()}"})
+        assert time.monotonic() - began < 3  # seconds that a person is promised, and the only way to see it
+        assert int(answer.headers["retry-after"]) > 0
+        assert "issuer" in is_problem(answer, 503)["detail"]
+        assert server.anybody.get("/health/ready").status_code == 200
+        is_problem(server.anybody.get("/api/tasks"), 401)
+
+        issuer.behaviour = publishes
+        deadline = time.monotonic() + 20
+        while status(server, issuer.token()) == 503:
+            assert time.monotonic() < deadline
+
+        issuer.behaviour = BROKEN["hang"]
+        assert {status(server, issuer.token(sub=f"person-{number}")) for number in range(20)} == {200}
+        assert status(server, issuer.token(SigningKey("another"))) == 401
+        assert {status(server, issuer.token(sub=f"person-{number}")) for number in range(20)} == {200}
+        assert "the issuer gives no key set: it does not come within 2 seconds" in server.printed()
+
+
+def test_an_audience_that_is_not_configured_is_warned_of(tmp_path: Path, issuer: Issuer) -> None:
+    settings = {"JWT_JWKS_URL": f"{issuer.url}/api/auth/jwks"}
+    with serving(tmp_path, sqlite_url(tmp_path / "todo.db"), **settings) as server:
+        assert status(server, issuer.token(aud=None, iss=None)) == 200
+        assert "JWT_AUDIENCE is not set" in server.printed()
+    with serving(tmp_path, sqlite_url(tmp_path / "todo.db"), JWT_AUDIENCE="tasks", **settings) as server:
+        assert status(server, issuer.token()) == 401
+        assert status(server, issuer.token(aud="tasks")) == 200
+        assert server.printed() == ""
+        assert "<a token of your issuer>" in server.greeting
