@@ -1,9 +1,11 @@
 // A stock Better Auth on a free port of loopback, for the tests. Its first line of output is its address.
 //
 // The argument is JSON: {"ids": "uuid"} and {"alg": "ES256"} as one would configure them, {"cookies": true} for
-// session cookies that are JWTs. A line "rotate" on standard input ends the life of all keys that sign.
+// session cookies that are JWTs; {"files": "/a/folder"} has it serve a front end's. A line "rotate" on standard input ends the life of all keys that sign.
 
+import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
+import { basename, extname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { betterAuth } from "better-auth";
 import { memoryAdapter } from "better-auth/adapters/memory";
@@ -14,7 +16,16 @@ const asked = JSON.parse(process.argv[2] ?? "{}");
 const tables = { user: [], session: [], account: [], verification: [], jwks: [] };
 
 let handler;
-const server = createServer((request, response) => handler(request, response));
+const server = createServer((request, response) => {
+  if (!asked.files || request.url.startsWith("/api/")) return handler(request, response);
+  return readFile(join(asked.files, basename(request.url))).then(
+    (content) => {
+      const type = extname(request.url) === ".js" ? "text/javascript" : "text/html";
+      response.writeHead(200, { "Content-Type": type }).end(content);
+    },
+    () => response.writeHead(404).end(),
+  );
+});
 server.listen(0, "127.0.0.1", () => {
   const url = `http://127.0.0.1:${server.address().port}`;
   const auth = betterAuth({

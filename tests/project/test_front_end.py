@@ -1,0 +1,143 @@
+"""The page on wiring a front end: its code is checked, and called by a page in a real browser."""
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.support import better_auth, browser
+from tests.support.databases import sqlite_url
+from tests.support.serving import serving
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "front-end.md"
+MODULES = better_auth.PROGRAM.parent / "node_modules"
+
+# What it takes from Next.js and from Node.js, of which this machine has but the packages of Better Auth.
+SURROUNDINGS = """
+declare module "next/headers" { export function headers(): Promise<Headers>; }
+declare const process: { env: Record<string, string | undefined> };
+"""
+
+# Somebody signs up, and works with tasks.
+STORY = """
+import { forgetToken, Refused, tasks } from "./tasks.js";
+
+const told = {};
+try {
+  const account = { name: "ann", email: "ann@mail.example", password: "a password of hers" };
+  const init = { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(account) };
+  await fetch("/api/auth/sign-up/email", init);
+
+  const milk = await tasks.add("Buy milk", "k-1");
+  told.replayed = (await tasks.add("Buy milk", "k-1")).id === milk.id;
+  told.changed = (await tasks.change(milk.id, { completed: true })).completed;
+  told.listed = (await tasks.list()).map((task) => task.title);
+  told.refusal = await tasks.add(" ").catch((error) => error instanceof Refused && error.problem.errors[0].pointer);
+  await tasks.remove(milk.id);
+  told.missing = await tasks.read(milk.id).catch((error) => error.problem.status);
+
+  // The token went bad: the next request gets another, and nobody notices.
+  const stock = window.fetch;
+  let tokens = 0;
+  window.fetch = async (url, init) => {
+    if (url !== "/api/auth/token") return stock(url, init);
+    tokens += 1;
+    return tokens === 1 ? new Response(JSON.stringify({ token: "x.y.z" })) : stock(url, init);
+  };
+  forgetToken();
+  told.again = (await tasks.list()).length;
+  told.tokens = tokens;
+  window.fetch = stock;
+
+  await fetch("/api/auth/sign-out", { ...init, body: "{}" });
+  forgetToken();
+  sessionStorage.setItem("told", JSON.stringify(told));
+  await tasks.list(); // leads to the page where one signs in
+} catch (error) {
+  if (!sessionStorage.getItem("told")) navigator.sendBeacon(EAR, JSON.stringify({ error: String(error) }));
+}
+"""
+
+SIGN_IN = """<script src="surroundings.js"></script><script>
+navigator.sendBeacon(EAR, sessionStorage.getItem("told"));
+</script>"""
+
+PAGE_OF_STORY = '<script src="surroundings.js"></script><script type="module" src="story.js"></script>'
+
+
+@pytest.fixture(scope="module")
+def front_end(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Its files, and beside each what TypeScript makes of it."""
+    directory = tmp_path_factory.mktemp("front-end")
+    for code in re.findall(r"```ts\n(.*?)```", PAGE.read_text(), re.DOTALL):
+        file = directory / code.splitlines()[0].removeprefix("// ")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(code)
+    (directory / "surroundings.d.ts").write_text(SURROUNDINGS)
+    (directory / "node_modules").symlink_to(MODULES)
+    (directory / "tsconfig.json").write_text(
+        json.dumps(
+            {
+                "compilerOptions": {
+                    "strict": True,
+                    "noUncheckedIndexedAccess": True,
+                    "skipLibCheck": True,
+                    "target": "es2022",
+                    "module": "es2022",
+                    "moduleResolution": "bundler",
+                    "lib": ["es2022", "dom", "dom.iterable"],
+                    "outDir": "made",
+                    "rootDir": ".",
+                }
+            }
+        )
+    )
+    run = subprocess.run(
+        ["node", MODULES / "typescript" / "bin" / "tsc"], cwd=directory, capture_output=True, text=True, check=False
+    )
+    assert (run.returncode, run.stdout) == (0, "")
+    return directory
+
+
+@better_auth.wanted
+def test_its_code_is_sound(front_end: Path) -> None:
+    made = {str(file.relative_to(front_end / "made")) for file in (front_end / "made").rglob("*.js")}
+    assert made == {"lib/auth.js", "lib/tasks.js", "lib/tasks-on-server.js", "app/api/auth/[...all]/route.js"}
+
+
+@better_auth.wanted
+@browser.wanted
+def test_a_page_of_another_origin_works_with_tasks_by_it(front_end: Path, tmp_path: Path) -> None:
+    pages = front_end / "made" / "lib"
+    with (
+        browser.ear() as ear,
+        better_auth.better_auth(files=str(pages)) as issuer,
+        serving(
+            tmp_path, sqlite_url(tmp_path / "todo.db"), BETTER_AUTH_URL=issuer.url, CORS_ORIGINS=issuer.url
+        ) as service,
+    ):
+        surroundings = f"process = {{ env: {{ NEXT_PUBLIC_TODO_URL: '{service.url}' }} }}; EAR = '{ear.url}';"
+        (pages / "surroundings.js").write_text(surroundings)
+        (pages / "story.js").write_text(STORY)
+        (pages / "story").write_text(PAGE_OF_STORY)
+        (pages / "sign-in").write_text(SIGN_IN)
+        told = ear.hear_from(f"{issuer.url}/story", tmp_path / "profile")
+    assert json.loads(told) == {
+        "replayed": True,
+        "changed": True,
+        "listed": ["Buy milk"],
+        "refusal": "/title",
+        "missing": 404,
+        "again": 0,
+        "tokens": 2,
+    }
+
+
+@pytest.mark.parametrize("setting", re.findall(r"\b(?:BETTER_AUTH|JWT|CORS)_[A-Z_]+", PAGE.read_text()))
+def test_it_names_no_setting_that_is_none(setting: str) -> None:
+    from todo.settings import Settings
+
+    assert setting.lower() in Settings.__struct_fields__
