@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: serve test check lock format
+.PHONY: serve test check bench lock format
 
 serve: .venv/ready  ## Serve the API on the embedded default.
 	$(BIN)/todo serve
@@ -14,6 +14,9 @@ check: .venv/ready  ## Formatter, linter, types, architecture.
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+bench: .venv/ready  ## What is promised in figures, measured. Takes two minutes.
+	$(BIN)/python -m benchmarks.unknown_kids
 
 format: .venv/ready
 	$(BIN)/ruff check --fix .

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.issuer import BROKEN, Behaviour, Issuer, SigningKey, breakable_issuer, key_set, publishes
 from todo.adapters.tokens.claims import Claims
-from todo.adapters.tokens.key_set import FLOOR, FRESH, IDLE, LONGEST_PAUSE, PATIENCE, SEEKERS, KeySet
+from todo.adapters.tokens.key_set import FLOOR, FRESH, IDLE, LONGEST_PAUSE, PATIENCE, SEEKERS, SPREAD, KeySet
 from todo.adapters.tokens.verifier import JwtVerifier
 from todo.domain.refusals import InvalidToken, Unavailable
 from todo.domain.task import UserId
@@ -246,7 +246,7 @@ class TestAKeyThatIsDropped:
         world.issuer.keys = [new]
         await world.elapse(FRESH)
         for token in (world.remembered, world.remembered, world.token(old)):
-            await world.elapse(FLOOR)
+            await world.elapse(FLOOR + SPREAD)
             with pytest.raises(InvalidToken, match="does not publish"):
                 await world.verify(token)
         assert await world.verify(world.token(new))
@@ -284,7 +284,7 @@ class TestAKeyThatIsNew:
                 world.gets_in_at_once()
                 await asyncio.sleep(0)
             await many
-            await world.elapse(FLOOR)
+            await world.elapse(FLOOR + SPREAD)
 
     @clocked
     async def test_is_waited_for_when_another_came_a_moment_ago(self, world: World) -> None:
@@ -297,7 +297,7 @@ class TestAKeyThatIsNew:
         assert not verification.done()
         assert world.fetches == 2
         world.gets_in_at_once()
-        await world.elapse(FLOOR)
+        await world.elapse(FLOOR + SPREAD)
         assert await verification
         assert world.fetches == 3
 
@@ -334,7 +334,7 @@ class TestAKeyThatIsNew:
                 await asyncio.to_thread(world.issuer.wait_for_request, world.fetches)
                 await asyncio.sleep(0.01)
         assert world.fetches - 1 <= 3
-        await world.elapse(FLOOR)
+        await world.elapse(FLOOR + SPREAD)
         refusals = await asyncio.gather(*asked, return_exceptions=True)
         assert {type(refusal) for refusal in refusals} == {InvalidToken}
 
@@ -348,7 +348,7 @@ class TestAKeyThatIsNew:
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         assert sum(task.done() for task in asked) == 7
-        await world.elapse(FLOOR)
+        await world.elapse(FLOOR + SPREAD)
         assert all(isinstance(task.exception(), InvalidToken) for task in asked)
 
     @clocked

@@ -41,6 +41,9 @@ FLOOR = 5
 SEEKERS = 50
 """How many tokens with such a key may wait for the next fetch; the others are refused at once."""
 
+SPREAD = 1
+"""Those who wait come back within this time, and not in one moment that good tokens would notice."""
+
 LENGTH = 1024 * 1024
 """The most bytes of a set."""
 
@@ -126,7 +129,7 @@ class KeySet:
             else:
                 self._seekers += 1
                 try:
-                    await asyncio.sleep(pause)
+                    await asyncio.sleep(pause + random.uniform(0, SPREAD))  # noqa: S311 - hides nothing
                 finally:
                     self._seekers -= 1
         return self._keys.get(kid)
@@ -170,7 +173,7 @@ class KeySet:
         self._failure = failure
         self._failures += 1
         pause = min(2 ** min(self._failures - 1, 10), LONGEST_PAUSE)
-        self._retry_at = _now() + pause * random.uniform(0.5, 1)  # noqa: S311 - spreads the copies, hides nothing
+        self._retry_at = _now() + pause * random.uniform(0.5, 1)  # noqa: S311 - hides nothing
         if self._failures == 1:
             logger.warning("the issuer gives no key set: %s", failure)
 
