@@ -78,6 +78,20 @@ class Issuer:
         self.requests: list[str] = []
         """The request lines so far."""
         self.port = 0
+        self._listener: _Listener | None = None
+
+    def come_up(self) -> None:
+        """At the port that it had before."""
+        self._listener = _Listener(self)
+        self.port = self._listener.server_address[1]
+        threading.Thread(target=self._listener.serve_forever, kwargs={"poll_interval": 0.01}).start()
+
+    def go_down(self) -> None:
+        """Nothing listens any more."""
+        if self._listener is not None:
+            self._listener.shutdown()
+            self._listener.server_close()
+            self._listener = None
 
     @property
     def url(self) -> str:
@@ -110,36 +124,40 @@ class Issuer:
             assert self._asked.wait_for(lambda: len(self.requests) >= number, timeout=20)
 
 
+class _Listener(socketserver.ThreadingTCPServer):
+    allow_reuse_address = True
+    daemon_threads = True
+
+    def __init__(self, issuer: "Issuer") -> None:
+        self.issuer = issuer
+        super().__init__(("127.0.0.1", issuer.port), _Handler)
+
+
+class _Handler(socketserver.BaseRequestHandler):
+    server: _Listener
+
+    def handle(self) -> None:
+        received = b""
+        while b"\r\n\r\n" not in received:
+            chunk = self.request.recv(65536)
+            if not chunk:
+                return
+            received += chunk
+        issuer = self.server.issuer
+        issuer.note(received.split(b"\r\n")[0].decode())
+        with contextlib.suppress(OSError):  # whoever asked may have gone
+            issuer.behaviour(issuer, self.request)
+
+
 @contextmanager
 def breakable_issuer() -> Iterator[Issuer]:
     issuer = Issuer()
-
-    class Handler(socketserver.BaseRequestHandler):
-        def handle(self) -> None:
-            received = b""
-            while b"\r\n\r\n" not in received:
-                chunk = self.request.recv(65536)
-                if not chunk:
-                    return
-                received += chunk
-            issuer.note(received.split(b"\r\n")[0].decode())
-            with contextlib.suppress(OSError):  # whoever asked may have gone
-                issuer.behaviour(issuer, self.request)
-
-    class Listener(socketserver.ThreadingTCPServer):
-        allow_reuse_address = True
-        daemon_threads = True
-
-    with Listener(("127.0.0.1", 0), Handler) as listener:
-        issuer.port = listener.server_address[1]
-        thread = threading.Thread(target=listener.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield issuer
-        finally:
-            issuer.released.set()
-            listener.shutdown()
-            thread.join()
+    issuer.come_up()
+    try:
+        yield issuer
+    finally:
+        issuer.released.set()
+        issuer.go_down()
 
 
 def answers(body: bytes, status: str = "200 OK", *headers: str) -> Behaviour:
