@@ -4,9 +4,8 @@ Each adapter is imported where it is plugged in, so that an entrypoint loads onl
 """
 
 import asyncio
-import os
-import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -14,9 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from todo.domain.ports import TaskStore, TokenVerifier
-from todo.domain.task import UserId
+from todo.domain.refusals import InvalidToken
+from todo.domain.task import UserId, user_id_of
 from todo.domain.tasks import Tasks
-from todo.settings import SECRET_LENGTH, InvalidSetting, Settings, data_directory
+from todo.kept import kept_secret, make_data_directory
+from todo.settings import InvalidSetting, Settings
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -64,6 +65,50 @@ def tasks_in(store: TaskStore) -> Tasks:
     return Tasks(store, clock=lambda: datetime.now(UTC), new_id=uuid7)
 
 
+@asynccontextmanager
+async def local_tasks(settings: Settings) -> AsyncIterator[Tasks]:
+    """The use cases on the database, whose schema is brought up to date before.
+
+    Raises InvalidSetting, Unavailable.
+    """
+    from todo.adapters.sql.database import SchemaIsOld, check_ready
+    from todo.adapters.sql.store import SqlTaskStore
+
+    engine = _engine(settings)
+    try:
+        try:
+            await check_ready(engine)
+        except SchemaIsOld:
+            from todo.adapters.sql.migrations import upgrade
+
+            await upgrade(_engine(settings))
+        yield tasks_in(SqlTaskStore(engine))
+    finally:
+        await engine.dispose()
+
+
+@asynccontextmanager
+async def remote_tasks(server: str, token: str) -> AsyncIterator[Tasks]:
+    """The use cases on a server, for whom the token speaks."""
+    from todo.adapters.remote import RemoteTaskStore
+
+    store = RemoteTaskStore(server, lambda _: token)
+    try:
+        yield tasks_in(store)
+    finally:
+        await store.close()
+
+
+def speaker_of(token: str) -> UserId:
+    """Whom a token names, which is for its server to believe. Raises InvalidToken if it is none."""
+    from todo.adapters.tokens.compact import taken_apart
+
+    try:
+        return user_id_of(str(taken_apart(token).claims["sub"]))
+    except (KeyError, ValueError):
+        raise InvalidToken("The token names nobody; log in with another.") from None
+
+
 def upgrade_database(settings: Settings) -> None:
     """Makes the database's schema, or brings it up to date. Raises InvalidSetting, Unavailable."""
     from todo.adapters.sql.migrations import upgrade
@@ -99,24 +144,20 @@ def examine_tokens(settings: Settings, token: str | None) -> "list[Finding]":
 
 
 def _engine(settings: Settings) -> "AsyncEngine":
-    from psycopg import ProgrammingError
-    from psycopg.conninfo import conninfo_to_dict
-
-    from todo.adapters.sql.database import postgresql_engine, sqlite_engine
-
     if settings.database_file is not None:
+        from todo.adapters.sql.database import sqlite_engine
+
         if settings.database_url is None:
-            _make_data_directory()
+            make_data_directory()
         _check_file(settings.database_file)
         return sqlite_engine(settings.database_file)
+    from todo.adapters.sql.postgresql import postgresql_engine
+
     assert settings.database_url is not None
     try:
-        ports = str(conninfo_to_dict(settings.database_url).get("port") or "5432").split(",")
-    except ProgrammingError:
-        ports = ["unreadable"]
-    if not all(port.isdecimal() and 0 < int(port) < 65536 for port in ports):
-        raise InvalidSetting("DATABASE_URL can't be read as a PostgreSQL connection string")
-    return postgresql_engine(settings.database_url, settings.database_pool_size)
+        return postgresql_engine(settings.database_url, settings.database_pool_size)
+    except ValueError:
+        raise InvalidSetting("DATABASE_URL can't be read as a PostgreSQL connection string") from None
 
 
 def _check_file(file: Path) -> None:
@@ -139,48 +180,11 @@ def _keys(settings: Settings) -> "Keys":
     return SharedSecret(_secret(settings))
 
 
+def _secret(settings: Settings) -> str:
+    return settings.better_auth_secret if settings.better_auth_secret is not None else kept_secret()
+
+
 def _claims(settings: Settings) -> "Claims":
     from todo.adapters.tokens.claims import Claims
 
     return Claims(issuers=settings.issuers, audiences=settings.audiences)
-
-
-def _secret(settings: Settings) -> str:
-    """The configured secret, or else this machine's own: made on first use, kept beside the default database."""
-    if settings.better_auth_secret is not None:
-        return settings.better_auth_secret
-    file = _make_data_directory() / "secret"
-    try:
-        if not file.exists():
-            _write_once(file, secrets.token_urlsafe(SECRET_LENGTH))
-        if file.stat().st_mode & 0o077 and os.name == "posix":
-            raise InvalidSetting(f"the kept secret {file} can be read by others; run chmod 600 on it, or remove it")
-        secret = file.read_text().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidSetting(f"the kept secret {file} can't be read or written: {type(error).__name__}") from None
-    if len(secret.encode()) < SECRET_LENGTH:
-        raise InvalidSetting(f"the kept secret {file} is damaged; remove it, and a new one is made")
-    return secret
-
-
-def _write_once(file: Path, text: str) -> None:
-    """Readable by its owner alone, whole from the start; another process that was faster wins."""
-    draft = file.with_name(f"{file.name}.{secrets.token_hex(8)}")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
-        opened.write(text)
-    try:
-        os.link(draft, file)
-    except FileExistsError:
-        pass
-    finally:
-        draft.unlink()
-
-
-def _make_data_directory() -> Path:
-    try:
-        data_directory().mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise InvalidSetting(
-            f"DATABASE_URL is not set, and {data_directory()} can't be made: {type(error).__name__}"
-        ) from None
-    return data_directory()

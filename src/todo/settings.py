@@ -36,18 +36,23 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     jwt_audience: tuple[str, ...] = ()
     cors_origins: tuple[str, ...] = ()
     todo_user: str | None = None
+    todo_server: str | None = None
+    todo_token: str | None = None
 
     def __post_init__(self) -> None:
         if self.database_url is not None:
             _check_database(self.database_url)
         if self.better_auth_secret is not None and len(self.better_auth_secret.encode()) < SECRET_LENGTH:
             raise InvalidSetting(f"BETTER_AUTH_SECRET is shorter than {SECRET_LENGTH} bytes")
-        for name in ("better_auth_url", "jwt_jwks_url"):
+        for name in ("better_auth_url", "jwt_jwks_url", "todo_server"):
             value = getattr(self, name)
             if value is not None and not _is_http_url(value):
                 raise InvalidSetting(f"{name.upper()} is not an http or https URL, or has a name or password in it")
-        if self.better_auth_url is not None and not {"?", "#"}.isdisjoint(self.better_auth_url):
-            raise InvalidSetting("BETTER_AUTH_URL has a query or a fragment in it")
+        for name in ("better_auth_url", "todo_server"):
+            if not {"?", "#"}.isdisjoint(getattr(self, name) or ""):
+                raise InvalidSetting(f"{name.upper()} has a query or a fragment in it")
+        if self.todo_token is not None and not re.fullmatch("[!-~]+", self.todo_token):
+            raise InvalidSetting("TODO_TOKEN has a character in it that no token has")
         for origin in self.cors_origins:
             if not (re.fullmatch(_ORIGIN, origin) or self.cors_origins == ("*",)):
                 raise InvalidSetting(f"CORS_ORIGINS: {origin!r} is not an origin, such as https://app.example.com")

@@ -2,13 +2,14 @@
 
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Collection, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from typing import Final
 from uuid import UUID
 
 from msgspec import UNSET, Struct, UnsetType
+from msgspec.json import encode
 
 from todo.domain.refusals import (
     InvalidTitle,
@@ -35,6 +36,12 @@ STATUSES: Final[Mapping[type[Refusal], int]] = {
 }
 """What each refusal is in HTTP (RFC 9110, section 15)."""
 
+
+def status_of(refusal: Refusal) -> int:
+    """An adapter may raise a more particular refusal than those of the table."""
+    return next(STATUSES[kind] for kind in type(refusal).__mro__ if kind in STATUSES)
+
+
 KEY_LENGTH = 255
 """The most characters of an Idempotency-Key."""
 
@@ -48,10 +55,32 @@ class TaskDocument(Struct, frozen=True):
     user_id: str
     created_at: datetime
     updated_at: datetime
+    revision: int
+    """What the task's own entity tag says, for those who have it out of a list."""
 
     @classmethod
     def of(cls, task: Task) -> "TaskDocument":
-        return cls(task.id, task.title, task.completed, task.owner, task.created_at, task.updated_at)
+        return cls(task.id, task.title, task.completed, task.owner, task.created_at, task.updated_at, task.revision)
+
+    def task(self) -> Task:
+        return Task(
+            id=self.id,
+            owner=UserId(self.user_id),
+            title=self.title,
+            completed=self.completed,
+            created_at=self.created_at,
+            updated_at=self.updated_at,
+            revision=self.revision,
+        )
+
+
+async def json_array(stretches: AsyncIterable[Sequence[Task]]) -> AsyncIterator[bytes]:
+    """A list of tasks as one JSON array, a stretch of it at a time."""
+    opening = b"["
+    async for tasks in stretches:
+        yield opening + encode([TaskDocument.of(task) for task in tasks])[1:-1]
+        opening = b","
+    yield b"[]" if opening == b"[" else b"]"
 
 
 class Fault(Struct, frozen=True, kw_only=True):
@@ -84,6 +113,12 @@ _ENTITY_TAGS = re.compile(r'\s*(?:W/)?"[^"]*"(?:\s*,\s*(?:W/)?"[^"]*")*\s*')
 def _entity_tags(header: str) -> list[tuple[str, str]]:
     """Mark of weakness and opaque tag of each; none if the header is malformed."""
     return _ENTITY_TAG.findall(header) if _ENTITY_TAGS.fullmatch(header) else []
+
+
+def revision_of(header: str) -> int | None:
+    """What an ETag of this service says; None if it is none."""
+    tags = _entity_tags(header)
+    return int(tags[0][1]) if len(tags) == 1 and _is_revision(tags[0][1]) else None
 
 
 def revisions_of_if_match(header: str | None) -> Collection[int] | None:

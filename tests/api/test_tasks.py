@@ -35,7 +35,7 @@ class TestCreate:
         task = answer.json()
         assert answer.status_code == 201
         assert answer.headers["content-type"] == "application/json"
-        assert set(task) == {"id", "title", "completed", "user_id", "created_at", "updated_at"}
+        assert set(task) == {"id", "title", "completed", "user_id", "created_at", "updated_at", "revision"}
         assert (task["title"], task["completed"], task["user_id"]) == ("Buy milk", False, ann.user_id)
         assert UUID(task["id"]).version == 7
         assert task["created_at"] == task["updated_at"]
@@ -101,6 +101,24 @@ class TestList:
             ann.add()
         assert "link" not in ann.api.get("/api/tasks?limit=2").headers
         assert "link" not in ann.api.get("/api/tasks").headers
+
+    def test_each_task_of_it_has_the_revision_that_its_tag_says(self, ann: Person) -> None:
+        for n in range(3):
+            ann.add(f"Task {n}")
+        ann.api.patch(at(ann.tasks()[1]), json={"completed": True})
+        for task in ann.tasks():
+            assert ann.api.get(at(task)).headers["etag"] == f'"{task["revision"]}"'
+
+    def test_ids_may_be_asked_for_by_how_they_begin(self, ann: Person, bob: Person) -> None:
+        tasks = [ann.add(f"Task {n}") for n in range(3)][::-1]
+        for length in (8, 13, 30, 36):
+            prefix = tasks[0]["id"][:length]
+            found = ann.api.get("/api/tasks", params={"id_prefix": prefix, "limit": 2})
+            assert found.json() == [task for task in tasks if task["id"].startswith(prefix)][:2]
+            assert bob.api.get("/api/tasks", params={"id_prefix": prefix}).json() == []
+        for wrong in ("", "x", "01A2", "01a2-", f"{tasks[0]['id']}0"):
+            problem = is_problem(ann.api.get("/api/tasks", params={"id_prefix": wrong}), 400)
+            assert problem["errors"][0]["parameter"] == "id_prefix"
 
     def test_filters_work_alone_together_and_with_pages(self, ann: Person) -> None:
         for n, title in enumerate(["Call Ann", "Buy MILK & bread", "buy milk & eggs"]):
@@ -169,7 +187,7 @@ class TestChange:
     def test_patch_completes_renames_or_both(self, ann: Person) -> None:
         task = ann.add()
         done = ann.api.patch(at(task), json={"completed": True}).json()
-        assert done == {**task, "completed": True, "updated_at": done["updated_at"]}
+        assert done == {**task, "completed": True, "updated_at": done["updated_at"], "revision": 2}
         assert done["updated_at"] > task["updated_at"]
         renamed = ann.api.patch(at(task), json={"title": " Buy oat milk "}).json()
         assert (renamed["title"], renamed["completed"]) == ("Buy oat milk", True)
@@ -216,7 +234,8 @@ class TestChange:
         echo = {**theirs, "title": "Buy oat milk", "created_at": "2000-01-01T00:00:00Z", "updated_at": "x"}
         for change in (ann.api.put, ann.api.patch):
             changed = change(at(task), json=echo).json()
-            assert changed == {**task, "title": "Buy oat milk", "updated_at": changed["updated_at"]}
+            new = {"updated_at": changed["updated_at"], "revision": changed["revision"]}
+            assert changed == {**task, "title": "Buy oat milk", **new}
         assert bob.tasks() == [theirs]
 
     def test_a_change_that_changes_nothing_moves_nothing(self, ann: Person) -> None:

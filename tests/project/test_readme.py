@@ -17,6 +17,7 @@ README = Path(__file__).parents[2] / "README.md"
 VARIABLE = [
     (r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}", "ID"),
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z", "TIME"),
+    (r"\d{4}-\d\d-\d\d \d\d:\d\d", "LOCAL TIME"),
 ]
 
 
@@ -42,7 +43,8 @@ def dialogue() -> list[tuple[str, list[str]]]:
 
 @pytest.mark.skipif(shutil.which("curl") is None and not os.environ.get("CI"), reason="no curl on this machine")
 def test_each_request_is_answered_as_it_says(tmp_path: Path) -> None:
-    with serving(tmp_path, sqlite_url(tmp_path / "todo.db")) as server:
+    database = sqlite_url(tmp_path / "todo.db")
+    with serving(tmp_path, database) as server:
         script = ["set -eu"]
         for command, _ in dialogue():
             script += [
@@ -52,7 +54,7 @@ def test_each_request_is_answered_as_it_says(tmp_path: Path) -> None:
         run = subprocess.run(
             ["bash", "-c", "\n".join(script)],
             cwd=tmp_path,
-            env=environment(BETTER_AUTH_SECRET=SECRET),
+            env=environment(BETTER_AUTH_SECRET=SECRET, DATABASE_URL=database),
             capture_output=True,
             text=True,
             check=True,

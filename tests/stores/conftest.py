@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from todo.adapters.sql.database import postgresql_engine, sqlite_engine
+from todo.adapters.sql.database import sqlite_engine
+from todo.adapters.sql.postgresql import postgresql_engine
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 
 from tests.support.builders import NOON, a_task, later, somebody
-from todo.domain.ports import Filter, TaskStore
+from todo.domain.ports import Filter, IdPrefix, TaskStore
 from todo.domain.refusals import KeyReused, NotYours, TaskChanged, TaskNotFound
 from todo.domain.task import Task, UserId
 from todo.domain.tasks import Tasks
@@ -182,6 +182,22 @@ class TaskStoreContract:
         assert ([task.title for task in page], more) == (["buy milk"], True)
         page, more = await store.list(owner, Filter(text="milk"), after=page[0].position, limit=1)
         assert ([task.title for task in page], more) == (["Buy MILK"], False)
+
+    async def test_a_list_keeps_the_ids_that_begin_as_is_wanted(
+        self, store: TaskStore, owner: UserId, stranger: UserId
+    ) -> None:
+        for n in range(5):
+            await add(store, owner, at=later(n))
+        await add(store, stranger)
+        whole = (await store.list(owner, EVERYTHING)).tasks
+        for task in whole:
+            for length in range(1, 37):
+                prefix = str(task.id)[:length]
+                wanted = Filter(ids=IdPrefix(prefix))
+                found = (await store.list(owner, wanted)).tasks
+                assert found == [other for other in whole if str(other.id).startswith(prefix)]
+        assert (await store.list(owner, Filter(ids=IdPrefix("00000000-0000-0000")))).tasks == []
+        assert (await store.list(stranger, Filter(ids=IdPrefix(str(whole[0].id))))).tasks == []
 
     @pytest.mark.parametrize(
         ("title", "text", "is_kept"),

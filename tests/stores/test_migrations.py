@@ -14,8 +14,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from tests.support.builders import NOON, a_task, later, somebody
 from tests.support.databases import PostgresServer, postgres_database, sqlite_url
 from todo.adapters.sql import migrations
-from todo.adapters.sql.database import check_ready, postgresql_engine, sqlite_engine
+from todo.adapters.sql.database import check_ready, sqlite_engine
 from todo.adapters.sql.migrations import upgrade
+from todo.adapters.sql.postgresql import postgresql_engine
 from todo.adapters.sql.store import SqlTaskStore
 from todo.adapters.sql.tables import SCHEMA_VERSION, VERSION_TABLE, metadata
 from todo.domain.ports import Filter

@@ -3,7 +3,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.stores.contract import LocalTaskStoreContract
 from tests.stores.machine import Opened, run_machine
-from todo.adapters.sql.database import postgresql_engine
+from todo.adapters.sql.postgresql import postgresql_engine
 from todo.adapters.sql.store import SqlTaskStore
 from todo.domain.ports import TaskStore
 

@@ -1,5 +1,6 @@
 """What the domain asks of the world. Adapters keep these promises; the contract suite holds them to it."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,16 +17,48 @@ PAGE_LENGTH = 1000
 
 
 @dataclass(frozen=True, slots=True)
+class IdPrefix:
+    """How an id begins, written as ids are (RFC 9562, section 4): lower case, hyphens in their places.
+
+    Raises ValueError if no id begins so.
+    """
+
+    text: str
+
+    def __post_init__(self) -> None:
+        if not (re.fullmatch("[0-9a-f-]{1,36}", self.text) and str(self.first).startswith(self.text)):
+            raise ValueError("no id begins so")
+
+    @property
+    def first(self) -> UUID:
+        """The least id that begins so."""
+        return UUID(self._digits.ljust(32, "0"))
+
+    @property
+    def last(self) -> UUID:
+        """The greatest id that begins so."""
+        return UUID(self._digits.ljust(32, "f"))
+
+    @property
+    def _digits(self) -> str:
+        return self.text.replace("-", "")
+
+
+@dataclass(frozen=True, slots=True)
 class Filter:
     """Which tasks of a list are wanted; a part that is None asks for nothing."""
 
     completed: bool | None = None
     text: str | None = None
     """Keeps titles that contain it, both casefolded (Unicode, section 3.13: caseless matching)."""
+    ids: IdPrefix | None = None
+    """Keeps tasks whose id begins so."""
 
     def keeps(self, task: Task) -> bool:
-        return (self.completed is None or task.completed == self.completed) and (
-            self.text is None or self.text.casefold() in task.title.casefold()
+        return (
+            (self.completed is None or task.completed == self.completed)
+            and (self.text is None or self.text.casefold() in task.title.casefold())
+            and (self.ids is None or self.ids.first <= task.id <= self.ids.last)
         )
 
 

@@ -6,7 +6,7 @@ until that is visible: commit order is revision order.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
     BindParameter,
@@ -22,13 +22,15 @@ from sqlalchemy import (
     true,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 
 from todo.adapters.sql.chain import Chain, Statement
 from todo.adapters.sql.tables import idempotency_keys as keys
 from todo.adapters.sql.tables import tasks, users
 
-Insert = Callable[[Table], postgresql.Insert | sqlite.Insert]
+if TYPE_CHECKING:  # each is loaded by who works on that database
+    from sqlalchemy.dialects import postgresql, sqlite
+
+Insert = Callable[[Table], "postgresql.Insert | sqlite.Insert"]
 """The dialect's own: both know ON CONFLICT, SQLAlchemy's common one does not."""
 Sources = Mapping[str, FromClause]
 
@@ -132,7 +134,7 @@ def removing() -> Chain:
     return {"locked": _lock_task, "owner": _count, "task": task}
 
 
-def _or_count(first: postgresql.Insert | sqlite.Insert) -> Statement:
+def _or_count(first: "postgresql.Insert | sqlite.Insert") -> Statement:
     """A person's first change inserts their row; every other one counts its revision up."""
     return first.on_conflict_do_update(index_elements=[users.c.id], set_={"revision": users.c.revision + 1}).returning(
         users.c.revision

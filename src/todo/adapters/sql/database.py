@@ -1,4 +1,4 @@
-"""Engines, the schema's state, and what a database's errors mean to the domain."""
+"""The engine of a SQLite file, the schema's state, and what a database's errors mean to the domain."""
 
 import asyncio
 import sqlite3
@@ -7,18 +7,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import psycopg
 from sqlalchemy import URL, Column, MetaData, String, Table, event, exc, select
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from todo.adapters.sql.tables import SCHEMA_VERSION, VERSION_TABLE
 from todo.domain.refusals import Unavailable
-
-CONNECT_TIMEOUT = 15
-"""Seconds. A serverless PostgreSQL that sleeps takes some to wake."""
-
-POOL_TIMEOUT = 5
-"""Seconds a call waits for a connection of the pool."""
 
 BUSY_TIMEOUT = 10
 """Seconds a SQLite writer waits for those of other processes."""
@@ -26,31 +19,22 @@ BUSY_TIMEOUT = 10
 READY_TIMEOUT = 2
 """Seconds."""
 
-AWAY = "The database can't be reached; try again in a moment."
-OLD_SCHEMA = "The database's schema is older than this program; run `todo db upgrade`."
+
+class Away(Unavailable):
+    """The database can't be reached."""
+
+    def __init__(self) -> None:
+        super().__init__("The database can't be reached; try again in a moment.")
+
+
+class SchemaIsOld(Unavailable):
+    """The schema is older than this program, or was never made."""
+
+    def __init__(self) -> None:
+        super().__init__("The database's schema is older than this program; run `todo db upgrade`.")
+
 
 _version = Table(VERSION_TABLE, MetaData(), Column("version_num", String(32), primary_key=True))
-
-
-def postgresql_engine(url: str, pool_size: int) -> AsyncEngine:
-    """For any URL that libpq takes, several hosts included: SQLAlchemy does not parse it."""
-
-    async def connect() -> psycopg.AsyncConnection[Any]:
-        # No prepared statements: a transaction pooler gives the next statement another session.
-        return await psycopg.AsyncConnection.connect(
-            url, connect_timeout=CONNECT_TIMEOUT, client_encoding="utf8", prepare_threshold=None
-        )
-
-    return create_async_engine(
-        "postgresql+psycopg://",
-        async_creator=connect,
-        isolation_level="AUTOCOMMIT",
-        pool_size=pool_size,
-        max_overflow=0,
-        pool_timeout=POOL_TIMEOUT,
-        pool_use_lifo=True,
-        hide_parameters=True,
-    )
 
 
 def sqlite_engine(file: Path) -> AsyncEngine:
@@ -79,29 +63,34 @@ async def translated_errors() -> AsyncIterator[None]:
     except exc.TimeoutError as error:
         raise Unavailable("All database connections are in use; try again in a moment.") from error
     except exc.DBAPIError as error:
-        why = _why(error.orig) or (AWAY if error.connection_invalidated else None)
-        if why is None:
+        meaning = _meaning_of(error.orig) or (Away() if error.connection_invalidated else None)
+        if meaning is None:
             raise
-        raise Unavailable(why) from error
-    except (psycopg.Error, sqlite3.Error) as error:  # while connecting
-        raise Unavailable(_why(error) or AWAY) from error
+        raise meaning from error
+    except Exception as error:  # a driver's own, while connecting
+        if not isinstance(error, sqlite3.Error) and not _is_of_psycopg(error):
+            raise
+        raise (_meaning_of(error) or Away()) from error
 
 
-def _why(error: BaseException | None) -> str | None:
+def _is_of_psycopg(error: BaseException | None) -> bool:
+    """Without loading psycopg, which who works on a file has no need of."""
+    return type(error).__module__.partition(".")[0] == "psycopg"
+
+
+def _meaning_of(error: BaseException | None) -> Unavailable | None:
     """None for an error that no waiting and no operator mends."""
+    if _is_of_psycopg(error):
+        from todo.adapters.sql.postgresql import meaning_of
+
+        return meaning_of(error)
     match error:
-        case psycopg.errors.UndefinedTable() | psycopg.errors.UndefinedColumn():
-            return OLD_SCHEMA
-        case psycopg.errors.InsufficientPrivilege():
-            return "The database does not let this service do its work."
-        case psycopg.OperationalError() | psycopg.InterfaceError():
-            return AWAY
         case sqlite3.OperationalError() if str(error).startswith("no such "):
-            return OLD_SCHEMA
+            return SchemaIsOld()
         case sqlite3.OperationalError() | sqlite3.InterfaceError():
-            return AWAY
+            return Away()
         case sqlite3.DatabaseError(sqlite_errorcode=sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB):
-            return "The database is damaged, or its file is no database."
+            return Unavailable("The database is damaged, or its file is no database.")
         case _:
             return None
 
@@ -115,4 +104,4 @@ async def check_ready(engine: AsyncEngine) -> None:
         raise Unavailable(f"The database has not answered within {READY_TIMEOUT} seconds.") from error
     # A newer schema is fine: migrations only add.
     if max(names, default="") < SCHEMA_VERSION:
-        raise Unavailable(OLD_SCHEMA)
+        raise SchemaIsOld

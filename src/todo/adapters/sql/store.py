@@ -8,7 +8,6 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Row, Select, bindparam, select, tuple_
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from todo.adapters.sql import changes
@@ -51,7 +50,7 @@ class SqlTaskStore:
                 return one_statement(engine, chain)
             return one_transaction(engine, chain, lock)
 
-        insert: changes.Insert = postgresql.insert if engine.dialect.name == "postgresql" else sqlite.insert
+        insert = _insert_of(engine)
         self._add = change(changes.adding(insert))
         self._add_once = change(changes.adding_once(insert))
         self._save = change(changes.saving())
@@ -104,6 +103,8 @@ class SqlTaskStore:
             statement = statement.where(tasks.c.completed == wanted.completed)
         if wanted.text is not None:
             statement = statement.where(tasks.c.title_folded.contains(wanted.text.casefold(), autoescape=True))
+        if wanted.ids is not None:
+            statement = statement.where(tasks.c.id.between(wanted.ids.first, wanted.ids.last))
         if after is not None:
             statement = statement.where(tuple_(tasks.c.created_at, tasks.c.id) < after)
         # One more than asked for tells whether the list goes on.
@@ -118,6 +119,14 @@ class SqlTaskStore:
         async with translated_errors(), self._engine.connect() as connection:
             rows: Sequence[Row[Any]] = (await connection.execute(statement, parameters)).all()
             return rows
+
+
+def _insert_of(engine: AsyncEngine) -> changes.Insert:
+    if engine.dialect.name == "postgresql":
+        from sqlalchemy.dialects.postgresql import insert
+    else:
+        from sqlalchemy.dialects.sqlite import insert  # type: ignore[assignment] # two classes, used alike
+    return insert
 
 
 def _given(task: Task) -> dict[str, Any]:

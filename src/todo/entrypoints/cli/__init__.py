@@ -1,6 +1,5 @@
 """The command line."""
 
-import getpass
 import logging
 import os
 import re
@@ -9,12 +8,15 @@ from datetime import timedelta
 
 import rich_click as click
 
-from todo.domain.refusals import Refusal
-from todo.domain.task import UserId, user_id_of
-from todo.settings import InvalidSetting, Settings, load
+from todo.domain.refusals import NotAuthenticated, Refusal
+from todo.entrypoints.cli import login, tasks
+from todo.entrypoints.cli.output import complain, one_line
+from todo.entrypoints.cli.place import settings_of, user_of
+from todo.entrypoints.cli.tasks import REFUSED
+from todo.settings import InvalidSetting
 
-REFUSED, WRONG_USAGE = 1, 2
-"""Exit statuses; 0 is done."""
+WRONG_USAGE = 2
+"""Exit status; REFUSED is 1, and 0 is done."""
 
 _LONGEST = timedelta(days=3660)
 
@@ -25,26 +27,39 @@ def main() -> None:
     try:
         status = cli.main(standalone_mode=False)
     except click.ClickException as error:
-        sys.exit(_complain(error.format_message(), error.exit_code))
+        sys.exit(complain(error.format_message(), error.exit_code))
     except InvalidSetting as error:
-        sys.exit(_complain(str(error), WRONG_USAGE))
+        sys.exit(complain(str(error), WRONG_USAGE))
+    except NotAuthenticated as error:
+        sys.exit(complain(f"{error} (todo login keeps a new token)", REFUSED))
     except Refusal as error:
         # The driver's own words go to whoever runs the program, and to nobody who only calls the API.
         driver = getattr(error.__cause__, "orig", error.__cause__)
-        sys.exit(_complain(f"{error} ({str(driver).splitlines()[0]})" if driver else str(error), REFUSED))
+        sys.exit(complain(f"{error} ({str(driver).splitlines()[0]})" if driver else str(error), REFUSED))
     except (click.Abort, KeyboardInterrupt):
         sys.exit(130)  # as shells call an end by SIGINT
+    except BrokenPipeError:
+        # Whoever read has seen enough; what is left in the buffer is for nobody.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + 13)  # as shells call an end by SIGPIPE
     except OSError as error:
-        sys.exit(_complain(f"can't read or write: {error.strerror}", REFUSED))
+        sys.exit(complain(f"can't read or write: {error.strerror}", REFUSED))
     except Exception as error:  # noqa: BLE001 - the last line of defence
-        sys.exit(_complain(f"a fault of this program, please report it: {type(error).__name__}", REFUSED))
+        sys.exit(complain(f"a fault of this program, please report it: {type(error).__name__}", REFUSED))
     sys.exit(status if isinstance(status, int) else 0)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="todo")
 def cli() -> None:
-    """Tasks: a REST API for many people. Settings come from the environment, or a .env file."""
+    """Tasks: a list of your own, and a REST API for many people's.
+
+    Settings come from the environment, or a .env file. An ID may be cut short, as long as it is that of one task.
+    """
+
+
+for command in (*tasks.COMMANDS, *login.COMMANDS):
+    cli.add_command(command)
 
 
 @cli.command()
@@ -57,10 +72,10 @@ def serve(host: str, port: int, workers: int, migrate: bool) -> None:
 
     Example: todo serve --port 8080
     """
-    settings = _settings()  # before the server is loaded: a wrong one is told at once
+    settings = settings_of()  # before the server is loaded: a wrong one is told at once
     from todo.entrypoints.cli.serving import serve
 
-    serve(settings, _user(None, settings), host=host, port=port, workers=workers, migrate=migrate)
+    serve(settings, user_of(None, settings), host=host, port=port, workers=workers, migrate=migrate)
 
 
 @cli.command()
@@ -73,9 +88,9 @@ def token(user: str | None, expires: str) -> None:
     """
     from todo.composition import issue_token
 
-    settings = _settings()
+    settings = settings_of()
     lifetime = _duration(expires)
-    click.echo(issue_token(settings, _user(user, settings), lifetime))
+    click.echo(issue_token(settings, user_of(user, settings), lifetime))
 
 
 @cli.group()
@@ -94,7 +109,7 @@ def check(token: str | None) -> int:
     """
     from todo.composition import examine_tokens
 
-    settings = _settings()
+    settings = settings_of()
     if token == "-":  # noqa: S105 - where it comes from, not what it is
         token = sys.stdin.readline()
     for name, values in (("issuer (iss)", settings.issuers), ("audience (aud)", settings.audiences)):
@@ -102,7 +117,7 @@ def check(token: str | None) -> int:
     click.echo(f"{'keys from':14}  {settings.key_set_url or 'a shared secret, HS256'}\n")
     findings = examine_tokens(settings, None if token is None else token.strip())
     for finding in findings:
-        click.echo(f"{'ok' if finding.holds else 'FAILS':5}  {_one_line(finding.said)}")
+        click.echo(f"{'ok' if finding.holds else 'FAILS':5}  {one_line(finding.said)}")
     holds = all(finding.holds for finding in findings)
     if token is not None:
         click.echo(f"\nThe token {'would be let in' if holds else 'would be refused'}.")
@@ -122,22 +137,8 @@ def upgrade() -> None:
     """
     from todo.composition import upgrade_database
 
-    upgrade_database(_settings())
+    upgrade_database(settings_of())
     click.echo("The schema is up to date.")
-
-
-def _settings() -> Settings:
-    return load(os.environ)
-
-
-def _user(name: str | None, settings: Settings) -> UserId:
-    """The one who is named, or else who works here."""
-    try:
-        return user_id_of(name if name is not None else settings.todo_user or getpass.getuser())
-    except ValueError as error:
-        raise InvalidSetting(f"{'TODO_USER' if name is None else '--user'}: {error}") from None
-    except (KeyError, OSError):
-        raise InvalidSetting("TODO_USER is not set, and this machine does not know your login name") from None
 
 
 def _duration(text: str) -> timedelta:
@@ -149,13 +150,3 @@ def _duration(text: str) -> timedelta:
     if lifetime > _LONGEST:
         raise click.BadParameter("a token lives for 10 years at most", param_hint="--expires")
     return lifetime
-
-
-def _complain(text: str, status: int) -> int:
-    click.echo(f"todo: {_one_line(text)}", err=True)
-    return status
-
-
-def _one_line(text: str) -> str:
-    """Whatever is in it."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

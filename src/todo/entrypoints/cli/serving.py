@@ -1,6 +1,5 @@
 """`todo serve`: checks, migrates, listens, and hands over to uvicorn."""
 
-import ipaddress
 import logging
 import shlex
 import signal
@@ -15,6 +14,7 @@ from uvicorn.supervisors import Multiprocess
 from todo.composition import compose, issue_token, upgrade_database
 from todo.domain.refusals import Refusal
 from todo.domain.task import UserId
+from todo.entrypoints.cli.place import is_loopback
 from todo.entrypoints.http.protocol import Protocol
 from todo.settings import InvalidSetting, Settings
 
@@ -31,7 +31,7 @@ def serve(settings: Settings, user: UserId, *, host: str, port: int, workers: in
 
     Raises InvalidSetting, Unavailable, CannotListen.
     """
-    if not settings.has_issuer and not _is_loopback(host):
+    if not settings.has_issuer and not is_loopback(host):
         raise InvalidSetting(
             f"to listen on {host}, set BETTER_AUTH_URL, JWT_JWKS_URL or BETTER_AUTH_SECRET: "
             "without one, only this machine is served"
@@ -93,10 +93,3 @@ def _greet(settings: Settings, user: UserId, listening: socket.socket) -> None:
         f'try it with  curl -H "Authorization: Bearer {token}" {url}/api/tasks'
     )
     sys.stdout.flush()  # whoever waits for these lines at the end of a pipe can call from now on
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -112,6 +112,11 @@ def _list() -> Json:
             "Keeps titles that contain this text, whatever its case.",
             {"type": "string", "maxLength": TITLE_LENGTH, "pattern": r"^[^\u0000]*$"},
         ),
+        _parameter(
+            "id_prefix",
+            "Keeps tasks whose id begins so.",
+            {"type": "string", "maxLength": 36, "pattern": schemas.ID_PREFIX},
+        ),
         _if_none_match(),
     ]
     headers = _task_headers() | {

@@ -11,7 +11,7 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
 from todo.domain.refusals import InvalidTitle, InvalidToken, NotAuthenticated, Refusal, Unavailable
-from todo.wire import STATUSES, Fault, Problem
+from todo.wire import Fault, Problem, status_of
 
 logger = logging.getLogger("todo.http")
 
@@ -49,7 +49,7 @@ def problem_of(error: Exception) -> tuple[Problem, dict[str, str]]:
     errors: tuple[Fault, ...] | msgspec.UnsetType = msgspec.UNSET
     match error:
         case Refusal():
-            status, detail = STATUSES[type(error)], str(error)
+            status, detail = status_of(error), str(error)
             if isinstance(error, InvalidTitle):
                 errors = (Fault(detail=detail, pointer="/title"),)
             elif isinstance(error, InvalidToken):

@@ -15,7 +15,7 @@ from litestar.datastructures import State
 from litestar.exceptions import InternalServerException
 from msgspec import UNSET, Struct, UnsetType
 
-from todo.domain.ports import PAGE_LENGTH, Filter
+from todo.domain.ports import PAGE_LENGTH, Filter, IdPrefix
 from todo.domain.task import TITLE_LENGTH, Position, UserId
 from todo.entrypoints.http.problems import InvalidRequest
 from todo.wire import KEY_LENGTH, Fault, cursor, position_of
@@ -101,7 +101,12 @@ class ListQuery(NamedTuple):
             parameters["completed"] = "true" if self.wanted.completed else "false"
         if self.wanted.text is not None:
             parameters["q"] = self.wanted.text
+        if self.wanted.ids is not None:
+            parameters["id_prefix"] = self.wanted.ids.text
         return urlencode(parameters)
+
+
+_ID_PREFIX = "id_prefix must be given once, as the beginning of an id in lower case."
 
 
 def list_query_of(request: ApiRequest) -> ListQuery:
@@ -130,6 +135,13 @@ def list_query_of(request: ApiRequest) -> ListQuery:
     text = one(
         "q", f"[^\x00]{{0,{TITLE_LENGTH}}}", f"q must be given once, with at most {TITLE_LENGTH} characters and no NUL."
     )
+    prefix = one("id_prefix", "[0-9a-f-]{1,36}", _ID_PREFIX)
+    ids = None
+    if prefix is not None:
+        try:
+            ids = IdPrefix(prefix)
+        except ValueError:
+            faults.append(Fault(detail=_ID_PREFIX, parameter="id_prefix"))
     place = one("cursor", ".*", "cursor must be given once.")
     after = None if place is None else position_of(request.user, place)
     if place is not None and after is None:
@@ -137,7 +149,7 @@ def list_query_of(request: ApiRequest) -> ListQuery:
     if faults:
         raise InvalidRequest(faults[0].detail, *faults)
     return ListQuery(
-        Filter(completed=None if completed is None else completed == "true", text=text),
+        Filter(completed=None if completed is None else completed == "true", text=text, ids=ids),
         limit=None if limit is None else int(limit),
         after=after,
     )

@@ -15,11 +15,13 @@ _TITLE_RULE = (
     "no control character but tab, line feed and carriage return."
 )
 
+ID_PREFIX = "^([0-9a-f]{1,8}|[0-9a-f]{8}-([0-9a-f]{4}-){0,2}[0-9a-f]{0,4}|[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{0,12})$"
+
 
 def task() -> Json:
     return {
         "type": "object",
-        "required": ["id", "title", "completed", "user_id", "created_at", "updated_at"],
+        "required": ["id", "title", "completed", "user_id", "created_at", "updated_at", "revision"],
         "properties": {
             "id": {"type": "string", "format": "uuid", "description": "A UUID of version 7: later ones sort later."},
             "title": {"type": "string", "minLength": 1, "maxLength": TITLE_LENGTH, "description": _TITLE_RULE},
@@ -32,6 +34,11 @@ def task() -> Json:
             },
             "created_at": {"type": "string", "format": "date-time", "description": "In UTC."},
             "updated_at": {"type": "string", "format": "date-time", "description": "In UTC; never moves back."},
+            "revision": {
+                "type": "integer",
+                "minimum": 1,
+                "description": "What its ETag says, for an If-Match after a list.",
+            },
         },
     }
 

@@ -22,7 +22,7 @@ from todo.entrypoints.http.requests import (
     list_query_of,
     task_id_of,
 )
-from todo.wire import TaskDocument, etag, if_none_match_holds, revisions_of_if_match
+from todo.wire import TaskDocument, etag, if_none_match_holds, json_array, revisions_of_if_match
 
 # A task is its owner's: no shared cache keeps it, and a browser asks again before it shows it to whoever signed in.
 _PRIVATE = {"Cache-Control": "private, no-cache", "Vary": "Authorization"}
@@ -54,7 +54,7 @@ class TaskController(Controller):
         page = await tasks.page(request.user, query.wanted, after=query.after, limit=query.limit or PAGE_LENGTH)
         if page.more and query.limit is None:
             rest = tasks.chunks(request.user, query.wanted, after=page.tasks[-1].position)
-            array = _json_array(page.tasks, rest)
+            array = json_array(_all(page.tasks, rest))
             if request.scope["http_version"] != "1.0":
                 return Stream(array, media_type="application/json", headers=headers)
             # HTTP/1.0 knows no chunks.
@@ -128,9 +128,7 @@ def _not_modified(headers: dict[str, str]) -> Response[bytes]:
     return Response(b"", status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
 
 
-async def _json_array(first: Sequence[Task], rest: AsyncIterator[Sequence[Task]]) -> AsyncIterator[bytes]:
-    """One array, a stretch of it at a time."""
-    yield _encode(_documents(first))[:-1]
+async def _all(first: Sequence[Task], rest: AsyncIterator[Sequence[Task]]) -> AsyncIterator[Sequence[Task]]:
+    yield first
     async for tasks in rest:
-        yield b"," + _encode(_documents(tasks))[1:-1]
-    yield b"]"
+        yield tasks

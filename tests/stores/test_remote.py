@@ -1,0 +1,154 @@
+"""The store before a server: the port's promises over a real socket, and what becomes of them when that breaks."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
+
+import pytest
+
+from tests.stores.contract import EVERYTHING, TaskStoreContract
+from tests.support.builders import a_task, later, somebody
+from tests.support.proxy import Way, answers, loses_the_answer, never_answers, proxy, resets
+from tests.support.serving import Server, signed
+from todo.adapters import remote
+from todo.adapters.remote import NoTodoServer, RemoteTaskStore
+from todo.domain.ports import TaskStore
+from todo.domain.refusals import InvalidTitle, InvalidToken, TaskChanged, Unavailable
+from todo.domain.task import UserId
+
+
+def store_at(url: str) -> RemoteTaskStore:
+    return RemoteTaskStore(url, lambda user: signed({"sub": user}))
+
+
+class TestRemoteTaskStore(TaskStoreContract):
+    @pytest.fixture
+    async def store(self, server: Server) -> AsyncIterator[TaskStore]:
+        store = store_at(server.url)
+        yield store
+        await store.close()
+
+
+BUSY = answers(
+    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\nRetry-After: 0\r\n"
+    b'Content-Length: 75\r\n\r\n{"type":"about:blank","title":"Service Unavailable","status":503,"detail":""}'
+)
+HTML = answers(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 5\r\n\r\n<html")
+NOT_FOUND = answers(b"HTTP/1.1 404 Not Found\r\nContent-Length: 9\r\n\r\nnot found")
+
+Broken = Callable[..., AbstractAsyncContextManager[RemoteTaskStore]]
+
+
+@pytest.fixture
+def owner() -> UserId:
+    return somebody()
+
+
+@pytest.fixture
+def broken(server: Server, monkeypatch: pytest.MonkeyPatch) -> Broken:
+    """A store before a server whose first connections go these ways."""
+    monkeypatch.setattr(remote, "PAUSES", (0.01, 0.01, 0.01))
+
+    @asynccontextmanager
+    async def opened(*ways: Way) -> AsyncIterator[RemoteTaskStore]:
+        with proxy(server.address, *ways) as way:
+            store = store_at(way.url)
+            try:
+                yield store
+            finally:
+                await store.close()
+
+    return opened
+
+
+@pytest.mark.parametrize("way", [resets, BUSY, loses_the_answer], ids=["reset", "503", "answer lost"])
+async def test_a_read_is_repeated(broken: Broken, owner: UserId, way: Way) -> None:
+    async with broken(way, way, way) as store:
+        assert await store.revision(owner) == 0
+    async with broken(way) as store:
+        assert (await store.list(owner, EVERYTHING)).tasks == []
+
+
+@pytest.mark.parametrize("key", [None, "key"])
+async def test_a_creation_whose_answer_was_lost_is_repeated_and_makes_one_task(
+    broken: Broken, owner: UserId, key: str | None
+) -> None:
+    async with broken(loses_the_answer, loses_the_answer, BUSY) as store:
+        added = await store.add(a_task(owner), key)
+        assert (await store.list(owner, EVERYTHING)).tasks == [added.task]
+        assert added.replayed == (key is not None)
+
+
+async def test_a_change_whose_answer_was_lost_is_not_repeated(broken: Broken, owner: UserId) -> None:
+    async with broken() as store:
+        task = (await store.add(a_task(owner))).task
+    for way in (loses_the_answer, resets, BUSY):
+        async with broken(way) as store:
+            with pytest.raises(Unavailable):
+                await store.save(task.complete(owner, now=later(1)))
+    async with broken() as store:
+        assert await store.revision(owner) == 2
+        with pytest.raises(TaskChanged):
+            await store.remove(task)
+
+
+async def test_it_gives_up_when_nothing_helps(broken: Broken, owner: UserId) -> None:
+    for way in (resets, BUSY):
+        async with broken(way, way, way, way) as store:
+            with pytest.raises(Unavailable):
+                await store.revision(owner)
+            assert await store.revision(owner) == 0
+
+
+async def test_a_server_that_is_nowhere_is_unavailable(owner: UserId, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "PAUSES", (0.01,))
+    store = store_at("http://127.0.0.1:1")
+    with pytest.raises(Unavailable, match=r"server http://127\.0\.0\.1:1 is away"):
+        await store.revision(owner)
+    await store.close()
+
+
+async def test_one_that_does_not_answer_is_waited_for_so_long_and_no_longer(
+    broken: Broken, owner: UserId, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote, "PATIENCE", 0.2)
+    async with broken(never_answers) as store:
+        with pytest.raises(Unavailable, match="does not answer in time"):
+            await store.revision(owner)
+
+
+@pytest.mark.parametrize("way", [HTML, NOT_FOUND], ids=["HTML", "404"])
+async def test_what_is_no_todo_server_is_told_from_one(broken: Broken, owner: UserId, way: Way) -> None:
+    async with broken(way, way, way) as store:
+        for asking in (store.revision(owner), store.list(owner, EVERYTHING), store.add(a_task(owner))):
+            with pytest.raises(NoTodoServer, match="is no todo server"):
+                await asking
+
+
+async def test_a_path_that_is_not_the_services_is_told_too(server: Server, owner: UserId) -> None:
+    store = store_at(f"{server.url}/docs")
+    with pytest.raises(NoTodoServer):
+        await store.list(owner, EVERYTHING)
+    await store.close()
+
+
+async def test_a_token_is_not_sent_where_a_redirect_leads(broken: Broken, server: Server, owner: UserId) -> None:
+    with proxy(server.address) as elsewhere:
+        location = f"Location: {elsewhere.url}/api/tasks"
+        redirect = answers(f"HTTP/1.1 307 Temporary Redirect\r\n{location}\r\nContent-Length: 0\r\n\r\n".encode())
+        async with broken(redirect) as store:
+            with pytest.raises(NoTodoServer, match="leads elsewhere"):
+                await store.list(owner, EVERYTHING)
+        assert elsewhere.connections == 0
+
+
+async def test_refusals_are_those_of_the_server(server: Server, owner: UserId) -> None:
+    store = RemoteTaskStore(server.url, lambda _: "x.y.z")
+    with pytest.raises(InvalidToken, match="malformed"):
+        await store.list(owner, EVERYTHING)
+    await store.close()
+    store = store_at(server.url)
+    task = (await store.add(a_task(owner))).task
+    with pytest.raises(InvalidTitle, match="500 is the most"):
+        await store.save(replace(task, title="x" * 501))
+    await store.close()

@@ -1,0 +1,118 @@
+"""A way to a server that breaks as it is told to."""
+
+import contextlib
+import re
+import socket
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+Way = Callable[[socket.socket, tuple[str, int]], None]
+"""What becomes of one connection: the client's end, and where the server is."""
+
+
+class Proxy:
+    """Its first connections go the ways that are given, in turn, and all others straight to the server."""
+
+    def __init__(self, target: tuple[str, int], ways: list[Way]) -> None:
+        self._target = target
+        self._ways = ways
+        self.connections = 0
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+
+    def serve(self) -> None:
+        with contextlib.suppress(OSError):  # the listener was closed
+            while True:
+                client, _ = self._listener.accept()
+                self.connections += 1
+                way = self._ways.pop(0) if self._ways else straight
+                threading.Thread(target=self._go, args=(way, client), daemon=True).start()
+
+    def _go(self, way: Way, client: socket.socket) -> None:
+        with client, contextlib.suppress(OSError):
+            way(client, self._target)
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+
+@contextmanager
+def proxy(target: tuple[str, int], *ways: Way) -> Iterator[Proxy]:
+    running = Proxy(target, list(ways))
+    thread = threading.Thread(target=running.serve)
+    thread.start()
+    try:
+        yield running
+    finally:
+        running.close()
+        thread.join()
+
+
+def straight(client: socket.socket, target: tuple[str, int]) -> None:
+    with socket.create_connection(target) as server:
+        there = threading.Thread(target=_copy, args=(client, server), daemon=True)
+        there.start()
+        _copy(server, client)
+
+
+def resets(client: socket.socket, _: tuple[str, int]) -> None:
+    """Once a request has come."""
+    _request(client)
+    _reset(client)
+
+
+def loses_the_answer(client: socket.socket, target: tuple[str, int]) -> None:
+    """The server gets the request and answers it; nobody hears."""
+    with socket.create_connection(target) as server:
+        server.sendall(_request(client))
+        server.recv(65536)
+    _reset(client)
+
+
+def answers(answer: bytes) -> Way:
+    """In the server's place."""
+
+    def way(client: socket.socket, _: tuple[str, int]) -> None:
+        _request(client)
+        client.sendall(answer)
+
+    return way
+
+
+def never_answers(client: socket.socket, _: tuple[str, int]) -> None:
+    _request(client)
+    client.recv(1)  # until the client leaves
+
+
+def _request(client: socket.socket) -> bytes:
+    """A whole one: its head, and a body of the length that it names."""
+    received = b""
+    while b"\r\n\r\n" not in received:
+        received += _some(client)
+    head, _, body = received.partition(b"\r\n\r\n")
+    length = re.search(rb"(?i)content-length: (\d+)", head)
+    while length is not None and len(body) < int(length[1]):
+        body += _some(client)
+    return head + b"\r\n\r\n" + body
+
+
+def _some(client: socket.socket) -> bytes:
+    content = client.recv(65536)
+    if not content:
+        raise ConnectionError
+    return content
+
+
+def _copy(one: socket.socket, other: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while content := one.recv(65536):
+            other.sendall(content)
+        other.shutdown(socket.SHUT_WR)
+
+
+def _reset(client: socket.socket) -> None:
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.close()
