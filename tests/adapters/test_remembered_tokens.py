@@ -18,13 +18,14 @@ class CountingKeys:
     """One key, that can be replaced; counts the signatures it is asked to judge."""
 
     algorithms: tuple[str, ...] = ("HS256",)
+    names_matter = False
 
     def __init__(self) -> None:
         self.key: Key | None = None
         self.judged = 0
         self.replace()
 
-    def replace(self) -> None:
+    def replace(self, secret: bytes = SECRET.encode()) -> None:
         keys = self
 
         class CountingKey(Key):
@@ -32,9 +33,9 @@ class CountingKeys:
                 keys.judged += 1
                 return super().fits(signed, signature)
 
-        self.key = CountingKey("HS256", SECRET.encode())
+        self.key = CountingKey("HS256", secret)
 
-    async def find(self, kid: str | None) -> Key | None:  # noqa: ARG002
+    async def find(self, kid: str) -> Key | None:  # noqa: ARG002
         return self.key
 
     async def examine(self) -> list[Finding]:
@@ -95,6 +96,8 @@ async def test_a_token_whose_key_went_or_was_replaced_is_forgotten() -> None:
     world.keys.replace()
     assert await world.judged(token) == 1
     world.keys.replace()
+    assert await world.judged(token) == 1
+    world.keys.replace(b"another secret that is long enough")
     with pytest.raises(InvalidToken):
         await world.verifier.verify(token)
 
@@ -103,7 +106,7 @@ def test_the_least_recently_used_is_forgotten_first() -> None:
     remembered = RememberedTokens(size=2)
     key = Key("HS256", b"")
     for name in (b"ann", b"bob", b"cleo"):
-        remembered.keep(name, Verified(UserId("x"), 10, None, key))
+        remembered.keep(name, Verified(UserId("x"), 10, "", key))
         remembered.get(b"ann", 0)
     assert len(remembered) == 2
     assert [remembered.get(name, 0) is not None for name in (b"ann", b"bob", b"cleo")] == [True, False, True]

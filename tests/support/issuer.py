@@ -1,6 +1,7 @@
 """An issuer that breaks in every way an issuer can, and its keys."""
 
 import contextlib
+import gzip
 import json
 import socket
 import socketserver
@@ -9,6 +10,7 @@ import threading
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from copy import copy
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -33,6 +35,12 @@ class SigningKey:
         self.kid = kid
         self.algorithm = algorithm
         self.private = MAKERS[algorithm]()
+
+    def named(self, kid: str) -> "SigningKey":
+        """The same key under another name."""
+        other = copy(self)
+        other.kid = kid
+        return other
 
     @property
     def jwk(self) -> dict[str, Any]:
@@ -191,8 +199,9 @@ def resets(_: Issuer, connection: socket.socket) -> None:
 
 
 def redirects(issuer: Issuer, connection: socket.socket) -> None:
-    """To a place where there is a good key set."""
-    answers(b"", "302 Found", f"Location: {issuer.url}/elsewhere")(issuer, connection)
+    """To a place where there would be a good key set."""
+    answer = publishes if "elsewhere" in issuer.requests[-1] else answers(b"", "302 Found", "Location: /elsewhere")
+    answer(issuer, connection)
 
 
 def _huge(issuer: Issuer, connection: socket.socket) -> None:
@@ -202,7 +211,9 @@ def _huge(issuer: Issuer, connection: socket.socket) -> None:
 
 
 def _compressed(issuer: Issuer, connection: socket.socket) -> None:
-    answers(b"\x1f\x8b", "200 OK", "Content-Encoding: gzip")(issuer, connection)
+    """A good key set, but for its form, which nobody asked for."""
+    document = json.dumps({"keys": [key.jwk for key in issuer.keys]}).encode()
+    answers(gzip.compress(document), "200 OK", "Content-Encoding: gzip")(issuer, connection)
 
 
 BROKEN: Mapping[str, Behaviour] = {

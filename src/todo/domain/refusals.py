@@ -42,7 +42,7 @@ class NotAuthenticated(Refusal):
 
 
 class InvalidToken(NotAuthenticated):
-    """A token came and was refused; the sentence says why, without a claim's value."""
+    """A token came and was refused; the sentence says why, and of its claims at most the issuer's address."""
 
 
 class Unavailable(Refusal):

@@ -10,11 +10,11 @@ from todo.domain.task import user_id_of
 LEEWAY = 30
 """Seconds by which the clocks of issuer and service may differ."""
 
-LATEST = 2**53
-"""Seconds since the epoch; the latest a token may expire."""
+FARTHEST = 2**53
+"""Seconds before and behind the epoch; a time that is farther off is none."""
 
-# An issuer that may be shown: the address of a service, which names no person.
-_ADDRESS = re.compile(r"https?://[A-Za-z0-9._:\[\]/-]{1,200}")
+# Of an issuer, what may be shown: the address of a service names no person, but a path behind it may.
+_ADDRESS = re.compile(r"(https?://[A-Za-z0-9._:\[\]-]{1,200}(?:/|$))(.*)", re.DOTALL)
 
 
 class Finding(NamedTuple):
@@ -36,18 +36,18 @@ class Claims:
         """All that is to be said at ``now``, in seconds since the epoch, but of the signature."""
         header, claims = token.header, token.claims
         kind = header.get("typ", "JWT")
-        yield _found(
+        yield found(
             isinstance(kind, str) and kind.lower() in ("jwt", "at+jwt"),  # RFC 7519, section 5.1; RFC 9068, section 2.1
             "it is of a type that is taken",
             "The token is of another type; send the one that /api/auth/token gives.",
         )
-        yield _found(
+        yield found(
             "crit" not in header and "cnf" not in claims,  # RFC 7515, section 4.1.11; RFC 7800, section 3.1
             "it is a plain bearer token",
             "The token asks for checks that are not made here; send a plain bearer token.",
         )
         if "jti" in claims:  # RFC 7519, section 4.1.7
-            yield _found(isinstance(claims["jti"], str), "its id is a text", "The token's jti is not a text.")
+            yield found(isinstance(claims["jti"], str), "its id is a text", "The token's jti is not a text.")
         yield from _judged_times(claims, now)
         yield self._judged_issuer(claims)
         yield self._judged_audience(claims)
@@ -56,19 +56,23 @@ class Claims:
     def _judged_issuer(self, claims: Mapping[str, Any]) -> Finding:
         if not self.issuers:
             return Finding(True, "its issuer is not judged, for none is configured")
+        expected = f"{' or '.join(self.issuers)} is expected (iss)."
         issuer = claims.get("iss")
+        if issuer is None:
+            return Finding(False, f"The token does not say who issued it; {expected}")
         if isinstance(issuer, str) and issuer in self.issuers:
             return Finding(True, f"it was issued by {issuer}")
-        named = issuer if isinstance(issuer, str) and _ADDRESS.fullmatch(issuer) else "another"
-        return Finding(False, f"The token was issued by {named}, but {' or '.join(self.issuers)} is expected (iss).")
+        return Finding(False, f"The token was issued by {_shown(issuer)}, but {expected}")
 
     def _judged_audience(self, claims: Mapping[str, Any]) -> Finding:
         if not self.audiences:
             return Finding(True, "its audience is not judged, for none is configured")
         expected = " or ".join(self.audiences)
         named = claims.get("aud")
+        if named is None:
+            return Finding(False, f"The token does not say whom it is meant for; {expected} is expected (aud).")
         audiences = named if isinstance(named, list) else [named]
-        return _found(
+        return found(
             all(isinstance(one, str) for one in audiences) and not set(self.audiences).isdisjoint(audiences),
             f"it is meant for {expected}",
             f"The token is meant for another audience; {expected} is expected (aud).",
@@ -82,15 +86,15 @@ def _judged_times(claims: Mapping[str, Any], now: float) -> Iterator[Finding]:
     for name in (name for name in ("exp", "nbf", "iat") if name in claims):
         time = claims[name]
         # Not isinstance: a truth value is an int to Python.
-        if type(time) not in (int, float) or not -LATEST <= time <= LATEST:
+        if type(time) not in (int, float) or not -FARTHEST <= time <= FARTHEST:
             yield Finding(False, f"The token's {name} is not a time (RFC 7519, section 2: NumericDate).")
         elif name == "exp":
-            yield _found(time + LEEWAY > now, "it has not expired", "The token has expired; get a new one.")
+            yield found(time + LEEWAY > now, "it has not expired", "The token has expired; get a new one.")
         else:
-            yield _found(
+            yield found(
                 time <= now + LEEWAY,
                 f"its {name} has come",
-                "The token is not valid yet; check the clocks of its issuer and of this service.",
+                f"The token is not valid yet ({name}); check the clocks of its issuer and of this service.",
             )
 
 
@@ -106,5 +110,10 @@ def _judged_subject(claims: Mapping[str, Any]) -> Finding:
     return Finding(True, "it says whom it speaks for")
 
 
-def _found(holds: bool, good: str, fault: str) -> Finding:
+def _shown(issuer: object) -> str:
+    address = _ADDRESS.fullmatch(issuer) if isinstance(issuer, str) else None
+    return "another" if address is None else address[1] + ("…" if address[2] else "")
+
+
+def found(holds: bool, good: str, fault: str) -> Finding:
     return Finding(holds, good if holds else fault)

@@ -23,7 +23,7 @@ class Jwt(NamedTuple):
 
     header: dict[str, Any]
     claims: dict[str, Any]
-    signed: bytes
+    signing_input: bytes
     signature: bytes
 
     @property
@@ -31,10 +31,10 @@ class Jwt(NamedTuple):
         return self.header.get("alg")
 
     @property
-    def kid(self) -> str | None:
-        """Which key it was signed with (RFC 7515, section 4.1.4)."""
+    def kid(self) -> str:
+        """Which key it was signed with (RFC 7515, section 4.1.4); empty if it does not say."""
         kid = self.header.get("kid")
-        return kid if isinstance(kid, str) else None
+        return kid if isinstance(kid, str) else ""
 
 
 def taken_apart(token: str) -> Jwt:
@@ -43,7 +43,7 @@ def taken_apart(token: str) -> Jwt:
         raise InvalidToken(TOO_LONG)
     if token.count(".") != 2:
         raise InvalidToken(
-            "This is no JWT, but perhaps a session token; send the JWT that the issuer gives at /api/auth/token."
+            "This is no signed JWT, but perhaps a session token; send the JWT that the issuer gives at /api/auth/token."
         )
     parts = _SIGNED.fullmatch(token)
     if parts is None:

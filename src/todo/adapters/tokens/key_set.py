@@ -6,92 +6,110 @@ import random
 import ssl
 from collections.abc import Mapping
 from functools import cache
+from typing import NamedTuple
 
 import httpx
 
 from todo.adapters.tokens.claims import Finding
-from todo.adapters.tokens.keys import ASYMMETRIC, Key, keys_in, same_where_equal
-from todo.domain.refusals import Unavailable
+from todo.adapters.tokens.keys import ASYMMETRIC, Key, parsed_key_set, same_where_equal
+from todo.domain.refusals import InvalidToken, Unavailable
 
 logger = logging.getLogger("todo.tokens")
 
 # Times are in seconds.
 
-FRESH = 10 * 60
+MAX_AGE = 10 * 60
 """How long nobody has to ask the issuer again."""
 
 RENEWAL = 9 * 60
-"""After this long it is asked again all the same, so that people need not wait for it at FRESH."""
+"""After this long it is asked again all the same, so that people need not wait for it at MAX_AGE."""
 
-STALE = 24 * 60 * 60
-"""How long a set is used while the issuer gives no other."""
+STALE_IF_ERROR = 24 * 60 * 60
+"""How long a set is used while the issuer gives no other (RFC 5861, section 4, has the word)."""
 
 IDLE = 60 * 60
 """After this long without a token to judge, the issuer is left alone."""
 
-PATIENCE = 2
+FETCH_TIMEOUT = 2
 """For a whole fetch."""
 
 LONGEST_PAUSE = 30
-"""After a failed fetch. The first is 1, and each that follows is twice as long."""
+"""After a failed fetch. The first is 1, and each that follows is twice as long; half of it may be taken off."""
 
-FLOOR = 5
+REFETCH_INTERVAL = 5
 """Between two fetches for the sake of keys that are not in the set."""
 
-SEEKERS = 50
-"""How many tokens with such a key may wait for the next fetch; the others are refused at once."""
+SOUGHT_AT_ONCE = 1000
+"""How many such keys are waited for at a time; tokens with others are refused at once."""
 
-SPREAD = 1
-"""Those who wait come back within this time, and not in one moment that good tokens would notice."""
+JITTER = 1
+"""Those who waited in vain are refused within this time, not in one moment that people with good tokens would feel."""
 
-LENGTH = 1024 * 1024
+SET_LENGTH = 1024 * 1024
 """The most bytes of a set."""
 
 _NEVER = -float("inf")
+
+_UNASKED = "The token is signed with a key that is not known here, and its issuer can't be asked now; try again soon."
 
 
 class NoKeySet(Exception):
     """The issuer gives no key set. The text says why, without a word that the issuer chose."""
 
 
+class _Seeker(NamedTuple):
+    """Those who came with one key that is not in the set."""
+
+    asked_at: float
+    word: asyncio.Future[None]
+    """Done when the issuer has said its last word about the key."""
+
+
 class KeySet:
     """The keys that an issuer publishes at ``url``; a cache, and no other state. Its clock is the event loop's."""
 
     algorithms: tuple[str, ...] = ASYMMETRIC
+    names_matter = True
 
     def __init__(self, url: str) -> None:
         self._url = url
         self._keys: Mapping[str, Key] = {}
-        self._failure: NoKeySet | None = None
+        # When the fetch began that brought the keys.
+        self._published_at = _NEVER
+        # When the last fetch began that has ended, well or not.
+        self._asked_at = _NEVER
+        # When a fetch last began for the sake of an unknown key.
+        self._sought_at = _NEVER
+        # When the pause after a failed fetch ends.
+        self._retry_at = _NEVER
+        self._used_at = _NEVER
         self._failures = 0
-        """In a row, the last one of all fetches included."""
-        self._used_at = self._published_at = self._asked_at = self._sought_at = self._retry_at = _NEVER
-        """When it was last used; when the fetch began that brought the keys; when the last one began that has ended;
-        when one last began for the sake of an unknown key; when the pause after a failed one ends."""
+        self._failure = ""
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._fetching: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._seekers = 0
+        self._seekers: dict[str, _Seeker] = {}
 
-    async def find(self, kid: str | None) -> Key | None:
+    async def find(self, kid: str) -> Key | None:
         """As Keys.find. Who asks for a key of the set waits for nobody, but where ``current`` does."""
-        asked_at = _now()
+        asked_at = self._time()
         keys = await self.current()
-        if kid is None or kid in keys:
-            return keys.get(kid or "")
+        if kid in keys or self._asked_at >= asked_at:
+            return keys.get(kid)
         return await self._sought(kid, asked_at)
 
     async def current(self) -> Mapping[str, Key]:
-        """The keys, by kid. Waits for the issuer only if it was not asked within FRESH, or has never given any.
+        """The keys, by kid. Waits for the issuer only if it was not asked within MAX_AGE, or has never given any.
 
-        Raises Unavailable, from a NoKeySet, while there are none: none have come yet, or not for STALE.
+        Raises Unavailable while there are none: none have come yet, or not for STALE_IF_ERROR.
         """
-        now = self._used_at = _now()
-        if now - self._asked_at >= FRESH or (
-            now - self._published_at >= STALE and (self._is_fetching() or now >= self._retry_at)
-        ):
-            await self._renewed()
-        if now - self._published_at >= STALE:
-            raise Unavailable("The token can't be judged: its issuer gives no keys. Try again soon.") from self._failure
+        now = self._used_at = self._time()
+        if now - self._asked_at >= MAX_AGE or (now - self._published_at >= STALE_IF_ERROR and now >= self._retry_at):
+            await asyncio.shield(self._begin())  # who leaves takes nothing from those who stay
+        elif now - self._asked_at >= RENEWAL:
+            self._begin()
+        if now - self._published_at >= STALE_IF_ERROR:
+            raise Unavailable("The token can't be judged: its issuer gives no keys. Try again soon.")
         return self._keys
 
     async def examine(self) -> list[Finding]:
@@ -107,7 +125,7 @@ class KeySet:
     async def close(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        if self._is_fetching() and self._fetching is not None:
+        if self._fetching is not None and not self._fetching.done():
             self._fetching.cancel()
             await asyncio.wait([self._fetching])
 
@@ -116,112 +134,132 @@ class KeySet:
 
         A new key signs from the moment it is made: whoever comes with it is not to be turned away for being early.
         """
-        while kid not in self._keys and self._asked_at < asked_at:
-            now = _now()
-            pause = max(self._sought_at + FLOOR, self._retry_at) - now
-            if self._is_fetching():
-                await self._renewed()
-            elif pause <= 0:
-                self._sought_at = now
-                await self._renewed()
-            elif pause > FLOOR or self._seekers >= SEEKERS:
-                break
-            else:
-                self._seekers += 1
-                try:
-                    await asyncio.sleep(pause + random.uniform(0, SPREAD))  # noqa: S311 - hides nothing
-                finally:
-                    self._seekers -= 1
+        if self._must_pause() > REFETCH_INTERVAL:
+            raise InvalidToken(_UNASKED)
+        if kid not in self._seekers:
+            if len(self._seekers) >= SOUGHT_AT_ONCE:
+                return None
+            self._seekers[kid] = _Seeker(asked_at, asyncio.get_running_loop().create_future())
+        word = self._seekers[kid].word
+        if self._must_pause() <= 0:
+            self._begin()
+        else:
+            self._set_timer()
+        await asyncio.shield(word)
+        if kid not in self._keys and self._failures:
+            raise InvalidToken(_UNASKED)
         return self._keys.get(kid)
 
-    def _is_fetching(self) -> bool:
-        # A host may give each request a loop of its own; what an ended one left undone stays undone.
-        task = self._fetching
-        return task is not None and not task.done() and task.get_loop() is asyncio.get_running_loop()
+    def _must_pause(self) -> float:
+        """Before the issuer may be asked for the sake of an unknown key."""
+        return max(self._sought_at + REFETCH_INTERVAL, self._retry_at) - self._time()
 
-    async def _renewed(self) -> None:
-        """Waits for the fetch that is under way, or for a new one: there are never two."""
-        self._begin()
-        if self._fetching is not None:
-            await asyncio.shield(self._fetching)  # who leaves takes nothing from those who stay
+    def _time(self) -> float:
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            # A host may give each request a loop of its own; what an ended one left undone stays undone.
+            self._loop, self._fetching, self._timer, self._seekers = loop, None, None, {}
+        return loop.time()
 
-    def _begin(self) -> None:
-        if self._is_fetching():
-            return
-        if self._timer is not None:
-            self._timer.cancel()
-        self._fetching = asyncio.get_running_loop().create_task(self._fetch())
+    def _begin(self) -> asyncio.Task[None]:
+        """The fetch that is under way, or a new one: there are never two."""
+        if self._fetching is None or self._fetching.done():
+            if self._seekers:
+                self._sought_at = self._time()
+            self._fetching = asyncio.get_running_loop().create_task(self._fetch())
+        return self._fetching
 
     async def _fetch(self) -> None:
-        began_at = _now()
+        began_at = self._time()
         try:
             self._keys = same_where_equal(await fetched(self._url), self._keys)
         except NoKeySet as failure:
-            self._failed(failure)
+            self._failed(str(failure))
         except Exception as fault:  # noqa: BLE001 - a fault here must not refuse the tokens whose keys are known
-            self._failed(NoKeySet(f"a fault of this program, {type(fault).__name__}"))
+            self._failed(f"a fault of this program, {type(fault).__name__}")
         else:
             if self._failures:
                 logger.warning("the issuer gives a key set again, after %d failed fetches", self._failures)
-            self._published_at, self._retry_at = began_at, _NEVER
-            self._failure, self._failures = None, 0
+            self._published_at, self._retry_at, self._failures = began_at, _NEVER, 0
         self._asked_at = began_at
-        next_in = self._retry_at - _now() if self._failures else RENEWAL
-        self._timer = asyncio.get_running_loop().call_later(next_in, self._on_time)
+        self._tell_seekers()
+        self._set_timer()
 
-    def _failed(self, failure: NoKeySet) -> None:
+    def _failed(self, failure: str) -> None:
         self._failure = failure
         self._failures += 1
         pause = min(2 ** min(self._failures - 1, 10), LONGEST_PAUSE)
-        self._retry_at = _now() + pause * random.uniform(0.5, 1)  # noqa: S311 - hides nothing
+        self._retry_at = self._time() + pause * random.uniform(0.5, 1)  # noqa: S311 - hides nothing
         if self._failures == 1:
             logger.warning("the issuer gives no key set: %s", failure)
 
+    def _tell_seekers(self) -> None:
+        gives_up = self._must_pause() > REFETCH_INTERVAL
+        for kid, seeker in list(self._seekers.items()):
+            is_answered = not self._failures and seeker.asked_at <= self._asked_at
+            if kid in self._keys:
+                _say(self._seekers.pop(kid).word)
+            elif is_answered or gives_up:
+                late = random.uniform(0, JITTER)  # noqa: S311 - hides nothing
+                asyncio.get_running_loop().call_later(late, _say, self._seekers.pop(kid).word)
+
+    def _set_timer(self) -> None:
+        """To the next fetch."""
+        if self._timer is not None:
+            self._timer.cancel()
+        now = self._time()
+        pauses = [self._retry_at - now if self._failures else self._asked_at + RENEWAL - now]
+        if self._seekers:
+            pauses.append(self._must_pause())
+        self._timer = asyncio.get_running_loop().call_later(max(0, min(pauses)), self._on_time)
+
     def _on_time(self) -> None:
-        if _now() - self._used_at < IDLE:
+        if self._seekers or self._time() - self._used_at < IDLE:
             self._begin()
+
+
+def _say(word: asyncio.Future[None]) -> None:
+    if not word.done():
+        word.set_result(None)
 
 
 async def fetched(url: str) -> dict[str, Key]:
     """The keys that are published there now, at least one. Raises NoKeySet."""
     try:
-        async with asyncio.timeout(PATIENCE):
-            keys = await asyncio.to_thread(keys_in, await _document(url))
+        async with asyncio.timeout(FETCH_TIMEOUT):
+            document = await _document(url)
+            keys = await asyncio.to_thread(parsed_key_set, document)
     except TimeoutError:
-        raise NoKeySet(f"it does not come within {PATIENCE} seconds") from None
+        raise NoKeySet(f"it does not come within {FETCH_TIMEOUT} seconds") from None
     except httpx.ConnectError as error:
         raise NoKeySet(f"the issuer can't be reached: {error}") from None
     except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
         raise NoKeySet(f"the connection to the issuer failed: {type(error).__name__}") from None
-    except ValueError:
-        raise NoKeySet("what the issuer answers is no key set") from None
     if not keys:
         raise NoKeySet("the issuer publishes no key that can be used here")
     return keys
 
 
 async def _document(url: str) -> bytes:
-    tls = await asyncio.to_thread(_tls)  # reading the certificate authorities takes tens of milliseconds
+    try:
+        tls = await asyncio.to_thread(_tls)  # reading the certificate authorities takes tens of milliseconds
+        # The timeout of the whole ends it, not one for each step.
+        client = httpx.AsyncClient(verify=tls, timeout=None, follow_redirects=False)  # noqa: S113 - see above
+    except (OSError, ValueError, ImportError) as error:
+        raise NoKeySet(f"the environment's proxies or certificates can't be used: {type(error).__name__}") from None
     # Not compressed: a small answer could be a large one.
     headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
-    async with (
-        httpx.AsyncClient(verify=tls, timeout=None, follow_redirects=False) as client,  # noqa: S113 - PATIENCE ends it
-        client.stream("GET", url, headers=headers) as answer,
-    ):
+    async with client, client.stream("GET", url, headers=headers) as answer:
         if answer.status_code != 200:
             raise NoKeySet(f"the issuer answers with status {answer.status_code}")
         document = bytearray()
         async for chunk in answer.aiter_raw():
             document += chunk
-            if len(document) > LENGTH:
-                raise NoKeySet(f"it is larger than {LENGTH} bytes")
+            if len(document) > SET_LENGTH:
+                raise NoKeySet(f"it is larger than {SET_LENGTH} bytes")
         return bytes(document)
 
 
 @cache
 def _tls() -> ssl.SSLContext:
     return httpx.create_ssl_context()
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

@@ -1,7 +1,7 @@
 """Keys that signatures are judged with, and the set of them that an issuer publishes (RFC 7517)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import jwt
@@ -21,10 +21,10 @@ class Key:
     """A key, and the one algorithm that it is for (RFC 8725, section 3.1)."""
 
     algorithm: str
-    material: Any
+    material: Any = field(repr=False)
 
-    def fits(self, signed: bytes, signature: bytes) -> bool:
-        return jwt.get_algorithm_by_name(self.algorithm).verify(signed, self.material, signature)
+    def fits(self, signing_input: bytes, signature: bytes) -> bool:
+        return jwt.get_algorithm_by_name(self.algorithm).verify(signing_input, self.material, signature)
 
 
 class Keys(Protocol):
@@ -32,9 +32,12 @@ class Keys(Protocol):
 
     algorithms: tuple[str, ...]
     """Those of all keys there can be; a token that names another is refused without a search."""
+    names_matter: bool
+    """Whether a token has to say which key it is signed with."""
 
-    async def find(self, kid: str | None) -> Key | None:
-        """The same object as long as the key stays. Raises Unavailable while that can't be said."""
+    async def find(self, kid: str) -> Key | None:
+        """The same object as long as the key stays. Raises Unavailable, or InvalidToken for a kid that can't be
+        looked for, while that can't be said."""
         ...
 
     async def examine(self) -> list[Finding]:
@@ -63,15 +66,15 @@ class _PublishedSet(msgspec.Struct, frozen=True):
     keys: list[msgspec.Raw]
 
 
-def keys_in(document: bytes) -> dict[str, Key]:
+def parsed_key_set(document: bytes) -> dict[str, Key]:
     """The keys of a JWK Set that are of use here, by ``kid``; the others are left out (RFC 7517, section 5).
 
-    Raises ValueError if it is no JWK Set.
+    None at all if it is no JWK Set. Of several with one ``kid`` the first is taken.
     """
     try:
         published = msgspec.json.decode(document, type=_PublishedSet).keys
-    except RecursionError:
-        raise ValueError from None
+    except (ValueError, RecursionError):
+        return {}
     keys: dict[str, Key] = {}
     for raw in published:
         try:
@@ -79,7 +82,7 @@ def keys_in(document: bytes) -> dict[str, Key]:
             key = _key_of(jwk)
         except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError):
             continue
-        if key is not None:
+        if key is not None and jwk.kid:
             keys.setdefault(jwk.kid, key)
     return keys
 

@@ -14,11 +14,12 @@ class SharedSecret:
     """The one key, whatever a token calls it."""
 
     algorithms: tuple[str, ...] = HMAC
+    names_matter = False
 
     def __init__(self, secret: str) -> None:
         self._key = Key("HS256", secret.encode())
 
-    async def find(self, kid: str | None) -> Key:  # noqa: ARG002 - of those who are asked for keys, one has but one
+    async def find(self, kid: str) -> Key:  # noqa: ARG002 - of those who are asked for keys, one has but one
         return self._key
 
     async def examine(self) -> list[Finding]:

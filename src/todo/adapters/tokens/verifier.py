@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from hashlib import sha256
 from typing import NamedTuple
 
-from todo.adapters.tokens.claims import Claims, Finding
+from todo.adapters.tokens.claims import Claims, Finding, found
 from todo.adapters.tokens.compact import LENGTH, TOO_LONG, Jwt, taken_apart
 from todo.adapters.tokens.keys import HMAC, Key, Keys
 from todo.domain.refusals import InvalidToken, Unavailable
@@ -31,12 +31,15 @@ class JwtVerifier:
             raise InvalidToken(TOO_LONG)
         digest = sha256(token.encode()).digest()
         verified = self._remembered.get(digest, self._now())
-        if verified is None:
-            verified = await self._verified(token)
-            self._remembered.keep(digest, verified)
-        elif await self._keys.find(verified.kid) is not verified.key:
+        if verified is not None:
+            key = await self._keys.find(verified.kid)
+            if key is verified.key:
+                return verified.user
             self._remembered.forget(digest)
-            raise InvalidToken(UNPUBLISHED)
+            if key is None:
+                raise InvalidToken(UNPUBLISHED)
+        verified = await self._verified(token)
+        self._remembered.keep(digest, verified)
         return verified.user
 
     async def _verified(self, token: str) -> "Verified":
@@ -55,10 +58,10 @@ class JwtVerifier:
         except InvalidToken as error:
             return [Finding(False, str(error))]
         findings = [Finding(True, "it is a signed JWT"), *self._judged_without_key(jwt)]
-        if jwt.algorithm in self._keys.algorithms:
+        if jwt.algorithm in self._keys.algorithms and (jwt.kid or not self._keys.names_matter):
             try:
                 findings.append(_judged_signature(jwt, await self._keys.find(jwt.kid)))
-            except Unavailable as error:
+            except (Unavailable, InvalidToken) as error:
                 findings.append(Finding(False, str(error)))
         return findings
 
@@ -68,6 +71,8 @@ class JwtVerifier:
         else:
             taken = ", ".join(self._keys.algorithms)
             yield Finding(False, f"The token is signed with an algorithm that is not taken here; these are: {taken}.")
+        if self._keys.names_matter:
+            yield found(bool(jwt.kid), "it names its key", "The token does not say which key it is signed with (kid).")
         yield from self._claims.judge(jwt, self._now())
 
 
@@ -77,7 +82,7 @@ class Verified(NamedTuple):
     user: UserId
     expires_at: float
     """Seconds since the epoch."""
-    kid: str | None
+    kid: str
     key: Key
 
 
@@ -117,10 +122,10 @@ def _insist_on(finding: Finding) -> None:
 
 def _judged_signature(jwt: Jwt, key: Key | None) -> Finding:
     if key is None:
-        return Finding(False, UNPUBLISHED if jwt.kid else "The token does not say which key it is signed with (kid).")
+        return Finding(False, UNPUBLISHED)
     if jwt.algorithm != key.algorithm:
         return Finding(False, f"The token names another algorithm than its key is for; that is {key.algorithm}.")
-    if key.fits(jwt.signed, jwt.signature):
+    if key.fits(jwt.signing_input, jwt.signature):
         return Finding(True, "its signature fits")
     if key.algorithm in HMAC:
         return Finding(
