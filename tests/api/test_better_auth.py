@@ -1,16 +1,21 @@
 """The service and a real Better Auth, end to end."""
 
 import asyncio
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
+import jwt
 import pytest
 
 from tests.api.problems import is_problem
+from tests.cli.test_serve import todo
 from tests.support.better_auth import BetterAuth, better_auth, wanted
 from tests.support.databases import sqlite_url
+from tests.support.secrets import keep_secret
 from tests.support.serving import Server, serving
 
 pytestmark = wanted
@@ -20,39 +25,48 @@ pytestmark = wanted
 class Installation:
     issuer: BetterAuth
     service: Server
-    has_cookies_that_are_jwts: bool
+    ids: str
+    """A pattern."""
+    algorithm: str
 
 
 @pytest.fixture(
     scope="module",
-    params=[{}, {"ids": "uuid", "alg": "ES256", "cookies": True}],
+    params=[
+        ({}, "[A-Za-z0-9]{32}", "EdDSA"),
+        ({"ids": "uuid", "alg": "ES256"}, "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "ES256"),
+    ],
     ids=["default ids, EdDSA", "UUIDs, ES256"],
 )
 def installed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     directory = tmp_path_factory.mktemp("installed")
+    configuration, ids, algorithm = request.param
     with (
-        better_auth(**request.param) as issuer,
+        better_auth(**configuration) as issuer,
         serving(directory, sqlite_url(directory / "todo.db"), BETTER_AUTH_URL=issuer.url) as service,
     ):
-        yield Installation(issuer, service, "cookies" in request.param)
+        yield Installation(issuer, service, ids, algorithm)
 
 
 def test_two_people_sign_up_and_each_has_tasks_of_their_own(installed: Installation) -> None:
     ann, bob = installed.issuer.sign_up("ann"), installed.issuer.sign_up("bob")
     with ann.calls(installed.service.url) as anns, bob.calls(installed.service.url) as bobs:
-        made = anns.post("/api/tasks", json={"title": "Buy milk"})
-        assert made.status_code == 201
-        task, path = made.json(), made.headers["location"]
-        assert task["user_id"] == ann.id
-        assert len(ann.id) == (36 if "-" in ann.id else 32)
-        assert [one["id"] for one in anns.get("/api/tasks").json()] == [task["id"]]
-        assert bobs.get("/api/tasks").json() == []
-        for method, body in (("GET", None), ("PATCH", {"completed": True}), ("PUT", {"title": "x"}), ("DELETE", None)):
-            is_problem(bobs.request(method, path, json=body), 403)
-        assert anns.patch(path, json={"completed": True}).json()["completed"] is True
-        assert anns.put(path, json={"title": "Buy oat milk"}).json()["title"] == "Buy oat milk"
-        assert anns.delete(path).status_code == 204
-        is_problem(anns.get(path), 404)
+        for person, own, others in ((ann, anns, bobs), (bob, bobs, anns)):
+            assert re.fullmatch(installed.ids, person.id)
+            assert jwt.get_unverified_header(person.token())["alg"] == installed.algorithm
+            made = own.post("/api/tasks", json={"title": "Buy milk"})
+            assert made.status_code == 201
+            task, path = made.json(), made.headers["location"]
+            assert task["user_id"] == person.id
+            assert [one["id"] for one in own.get("/api/tasks").json()] == [task["id"]]
+            assert others.get("/api/tasks").json() == []
+            changes = (("PATCH", {"completed": True}), ("PUT", {"title": "x"}), ("DELETE", None))
+            for method, body in (("GET", None), *changes):
+                is_problem(others.request(method, path, json=body), 403)
+            assert own.patch(path, json={"completed": True}).json()["completed"] is True
+            assert own.put(path, json={"title": "Buy oat milk"}).json()["title"] == "Buy oat milk"
+            assert own.delete(path).status_code == 204
+            is_problem(own.get(path), 404)
 
 
 async def test_a_rotation_in_mid_traffic_costs_no_request_a_wrongful_401(installed: Installation) -> None:
@@ -92,9 +106,14 @@ def test_a_session_token_is_refused_and_told_where_to_get_a_jwt(installed: Insta
         assert answer.headers["www-authenticate"] == 'Bearer error="invalid_token"'
 
 
-def test_the_jwt_of_a_session_cookie_is_refused_though_its_key_is_the_same(installed: Installation) -> None:
-    ann = installed.issuer.sign_up("emma")
-    cookie = ann.browser.cookies.get("better-auth.session_data")
-    assert (cookie is not None) == installed.has_cookies_that_are_jwts
-    answer = installed.service.anybody.get("/api/tasks", headers={"Authorization": f"Bearer {cookie}"})
-    is_problem(answer, 401)
+def test_the_jwt_of_a_session_cookie_is_refused_though_its_key_is_the_same(tmp_path: Path) -> None:
+    with (
+        better_auth(cookies=True) as issuer,
+        serving(tmp_path, sqlite_url(tmp_path / "todo.db"), BETTER_AUTH_URL=issuer.url) as service,
+    ):
+        cookie = keep_secret(issuer.sign_up("emma").browser.cookies["better-auth.session_data"])
+        answer = service.anybody.get("/api/tasks", headers={"Authorization": f"Bearer {cookie}"})
+        assert "another type" in is_problem(answer, 401)["detail"]
+        findings = todo(tmp_path, "auth", "check", cookie, BETTER_AUTH_URL=issuer.url).stdout
+        assert "FAILS  The token is meant for another audience" in findings
+        assert "ok     its signature fits" in findings

@@ -84,7 +84,9 @@ def better_auth(**configuration: Any) -> Iterator[BetterAuth]:
     ) as process:
         try:
             assert process.stdout is not None
-            issuer = BetterAuth(process.stdout.readline().strip(), process)
+            url = process.stdout.readline().strip()
+            assert url.startswith("http://127.0.0.1:"), "Better Auth did not start; it wants Node.js 20"
+            issuer = BetterAuth(url, process)
             try:
                 yield issuer
             finally:

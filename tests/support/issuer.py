@@ -28,6 +28,7 @@ MAKERS: Mapping[str, Callable[[], Any]] = {
 }
 
 EMAIL = keep_secret("ann@mail.example")
+SUBJECT = keep_secret("a-person-named-ann")
 
 
 class SigningKey:
@@ -109,7 +110,7 @@ class Issuer:
         """Those of a good token unless given; None leaves one out."""
         now = datetime.now(UTC)
         good = {
-            "sub": "ann",
+            "sub": SUBJECT,
             "email": EMAIL,
             "iat": now.timestamp(),
             "exp": (now + timedelta(minutes=15)).timestamp(),

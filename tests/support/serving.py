@@ -44,7 +44,7 @@ class Person:
     """Somebody with a token, and a client that sends it."""
 
     def __init__(self, url: str, user_id: str | None = None) -> None:
-        self.user_id = user_id or f"person-{uuid4()}"
+        self.user_id = keep_secret(user_id or f"person-{uuid4()}")
         self.token = signed({"sub": self.user_id})
         self.api = client(url, f"Bearer {self.token}")
 
@@ -132,7 +132,7 @@ def serving(directory: Path, database_url: str, *options: str, **settings: str) 
         finally:
             process.terminate()
             process.wait(timeout=20)
-            assert not found_in(printed.read_text())
+            assert not found_in(printed.read_text() + process.stdout.read())
 
 
 def application(store: TaskStore) -> Any:

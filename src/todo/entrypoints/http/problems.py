@@ -80,7 +80,8 @@ def render(error: Exception) -> tuple[int, bytes, dict[str, str]]:
 def respond(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Litestar's handler for every exception."""
     status, body, headers = render(error)
-    if status >= 500:
+    # What is away without a cause was told when it went away, and not with every request since.
+    if status >= 500 and (error.__cause__ is not None or not isinstance(error, Unavailable)):
         log_cause(error, request.scope)
     return Response(body, status_code=status, headers=headers, media_type=MEDIA_TYPE)
 
