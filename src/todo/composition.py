@@ -16,7 +16,7 @@ from todo.domain.ports import TaskStore, TokenVerifier
 from todo.domain.refusals import InvalidToken
 from todo.domain.task import UserId, user_id_of
 from todo.domain.tasks import Tasks
-from todo.kept import kept_secret, make_data_directory
+from todo.kept import has_kept_secret, kept_secret, make_data_directory
 from todo.settings import InvalidSetting, Settings
 
 if TYPE_CHECKING:
@@ -128,7 +128,11 @@ def issue_token(settings: Settings, user: UserId, lifetime: timedelta) -> str:
 
 def examine_tokens(settings: Settings, token: str | None) -> "list[Finding]":
     """What tokens are judged with, and what that says of this one. Raises InvalidSetting."""
+    from todo.adapters.tokens.claims import Finding
     from todo.adapters.tokens.verifier import JwtVerifier
+
+    if not settings.has_issuer and not has_kept_secret():
+        return [Finding(False, "No secret is there to judge with; todo serve and todo token make one.")]
 
     async def examined() -> "list[Finding]":
         keys = _keys(settings)

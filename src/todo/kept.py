@@ -44,6 +44,10 @@ def kept_secret() -> str:
     return secret
 
 
+def has_kept_secret() -> bool:
+    return (data_directory() / "secret").exists()
+
+
 def kept_login() -> Login | None:
     """Raises InvalidSetting."""
     try:

@@ -5,10 +5,12 @@ import os
 import re
 from collections.abc import Mapping
 from io import StringIO
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
+import idna
 import msgspec
 from dotenv.parser import parse_stream
 from platformdirs import user_data_path
@@ -77,8 +79,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """
         if self.jwt_jwks_url is not None or self.better_auth_url is None:
             return self.jwt_jwks_url
-        parts = urlsplit(self.better_auth_url)
-        return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/') or '/api/auth'}/jwks"
+        path = urlsplit(self.better_auth_url).path.rstrip("/")
+        return f"{_origin_of(self.better_auth_url)}{path or '/api/auth'}/jwks"
 
     @property
     def issuers(self) -> tuple[str, ...]:
@@ -114,18 +116,25 @@ def load(environ: Mapping[str, str], dotenv: Path = Path(".env")) -> Settings:
         raise InvalidSetting(f"{dotenv} has {name}, which is no setting" + (f"; is {close[0]} meant?" if close else ""))
     values: dict[str, Any] = {}
     for name, field in names.items():
-        value = next((text for text in (environ.get(name, ""), found.get(name, "")) if text.strip()), None)
+        value = next((text for text in (environ.get(name, "").strip(), found.get(name, "").strip()) if text), None)
         if value is None:
             continue
         if not value.isprintable():
             raise InvalidSetting(f"{name} has a character in it that is no text")
         is_list = Settings.__annotations__[field] == tuple[str, ...]
-        values[field] = [part.strip() for part in value.split(",") if part.strip()] if is_list else value
+        values[field] = _parts_of(name, value) if is_list else value
     try:
         return msgspec.convert(values, Settings, strict=False)
     except msgspec.ValidationError as error:
         why, _, field = str(error).partition(" - at `$.")
         raise InvalidSetting(f"{field.rstrip('`').upper()}: {why[0].lower()}{why[1:]}") from None
+
+
+def _parts_of(name: str, value: str) -> list[str]:
+    parts = [part.strip() for part in value.split(",") if part.strip()]
+    if not parts or re.search("[\"'; ]", "".join(parts)):
+        raise InvalidSetting(f"{name} must be a list with commas between its parts, without quotes and blanks")
+    return parts
 
 
 def _read(dotenv: Path) -> dict[str, str]:
@@ -167,10 +176,15 @@ def _is_http_url(url: str) -> bool:
 
 
 def _origin_of(url: str) -> str:
-    """As browsers and Node write it (RFC 6454, section 6.2)."""
+    """As browsers and Node write it (RFC 6454, section 6.2). Raises ValueError."""
     parts = urlsplit(url)
-    host = parts.hostname or ""
-    host = f"[{host}]" if ":" in host else host.encode("idna").decode()
-    return f"{parts.scheme}://{host}" + (
-        "" if parts.port in (None, {"http": 80, "https": 443}[parts.scheme]) else f":{parts.port}"
-    )
+    port = "" if parts.port in (None, {"http": 80, "https": 443}[parts.scheme]) else f":{parts.port}"
+    return f"{parts.scheme}://{_host_of(parts.hostname or '')}{port}"
+
+
+def _host_of(host: str) -> str:
+    if ":" in host:
+        return f"[{ip_address(host).compressed}]"
+    if host.rstrip(".").rpartition(".")[2].isdecimal():
+        return str(ip_address(host))  # as browsers have it, what ends in a number is an address
+    return idna.encode(host, uts46=True).decode() if not host.isascii() else host

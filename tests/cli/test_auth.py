@@ -43,6 +43,7 @@ def test_it_says_of_a_good_token_all_that_holds(tmp_path: Path, issuer: Issuer) 
     assert [line for line in lines(run) if line.startswith("ok")][3:] == [
         "ok     it is a signed JWT",
         "ok     it names the algorithm EdDSA",
+        "ok     it names its key",
         "ok     it is of a type that is taken",
         "ok     it is a plain bearer token",
         "ok     it has not expired",
@@ -79,8 +80,8 @@ def test_a_key_set_that_can_not_be_had_is_told_with_the_reason(tmp_path: Path, i
     reason = {
         "500": "the issuer answers with status 500",
         "reset": "the connection to the issuer failed: ReadError",
-        "HTML": "what the issuer answers is no key set",
-        "empty set": "the issuer publishes no key that can be used here",
+        "HTML": "what the issuer publishes is no set of keys that can be used here",
+        "empty set": "what the issuer publishes is no set of keys that can be used here",
     }[way]
     assert f"FAILS  The key set can't be had: {reason}." in lines(run)
     assert f"ok     it was issued by {issuer.url}" in lines(run)
@@ -95,10 +96,11 @@ def test_an_issuer_that_is_nowhere_is_told_at_once(tmp_path: Path) -> None:
 
 
 def test_it_reads_the_token_from_standard_input(tmp_path: Path, issuer: Issuer) -> None:
-    for token, status in ((issuer.token(), 0), ("x", 1), ("", 1)):
+    for token, status in ((issuer.token(), 0), (f"Bearer {issuer.token()}", 0), ("x", 1), ("\udcff", 1), ("", 2)):
         run = subprocess.run(
             [TODO, "auth", "check", "-"],
             input=f"{token}\n",
+            errors="surrogateescape",
             cwd=tmp_path,
             env=environment(BETTER_AUTH_URL=issuer.url),
             capture_output=True,
@@ -106,6 +108,35 @@ def test_it_reads_the_token_from_standard_input(tmp_path: Path, issuer: Issuer) 
             check=False,
         )
         assert run.returncode == status, run.stdout
+
+
+def test_it_makes_no_secret(tmp_path: Path) -> None:
+    run = todo(tmp_path, "auth", "check")
+    assert run.returncode == 1
+    assert lines(run)[-1] == "FAILS  No secret is there to judge with; todo serve and todo token make one."
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_name_that_is_looked_up_for_long_keeps_nobody(tmp_path: Path) -> None:
+    """The look-up of a name blocks a thread that nothing can end."""
+    program = (
+        "import socket, sys, time\n"
+        "socket.getaddrinfo = lambda *_, **__: time.sleep(60)\n"
+        "from todo.entrypoints.cli import main\n"
+        "sys.argv = ['todo', 'auth', 'check']\n"
+        "main()\n"
+    )
+    run = subprocess.run(
+        [TODO.with_name("python"), "-c", program],
+        cwd=tmp_path,
+        env=environment(BETTER_AUTH_URL="http://auth.example.com"),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert run.returncode == 1
+    assert "it does not come within 2 seconds" in run.stdout
 
 
 def test_with_a_shared_secret_it_judges_by_that(tmp_path: Path) -> None:
@@ -135,7 +166,7 @@ def test_the_settings_of_any_issuer_replace_those_of_better_auth(tmp_path: Path,
     assert lines(run)[:3] == [
         "issuer (iss)    https://a.example or https://b.example",
         "audience (aud)  tasks",
-        f"keys from       {issuer.url}/keys?v=1",
+        f"keys from       {issuer.url}/keys",
     ]
     assert issuer.requests == ["GET /keys?v=1 HTTP/1.1"]
 
@@ -143,12 +174,13 @@ def test_the_settings_of_any_issuer_replace_those_of_better_auth(tmp_path: Path,
 @pytest.mark.parametrize(
     ("url", "origin", "key_set"),
     [
-        ("https://App.Example.com", "https://app.example.com", "https://App.Example.com/api/auth/jwks"),
-        ("https://app.example.com:443/", "https://app.example.com", "https://app.example.com:443/api/auth/jwks"),
+        ("https://App.Example.com", "https://app.example.com", "https://app.example.com/api/auth/jwks"),
+        ("https://app.example.com:443/", "https://app.example.com", "https://app.example.com/api/auth/jwks"),
         ("http://localhost:3000", "http://localhost:3000", "http://localhost:3000/api/auth/jwks"),
         ("https://app.example.com/login/", "https://app.example.com", "https://app.example.com/login/jwks"),
         ("http://[::1]:3000", "http://[::1]:3000", "http://[::1]:3000/api/auth/jwks"),
-        ("https://bücher.example", "https://xn--bcher-kva.example", "https://bücher.example/api/auth/jwks"),
+        ("http://[0:0:0:0:0:0:0:1]", "http://[::1]", "http://[::1]/api/auth/jwks"),
+        ("https://straße.example", "https://xn--strae-oqa.example", "https://xn--strae-oqa.example/api/auth/jwks"),
     ],
 )
 def test_the_address_of_better_auth_says_what_is_expected(url: str, origin: str, key_set: str) -> None:

@@ -1,12 +1,15 @@
 """The key set of an issuer (RFC 7517, section 5): fetched when it is needed, kept, and renewed ahead of time."""
 
 import asyncio
+import contextlib
 import logging
 import random
+import socket
 import ssl
+import threading
 from collections.abc import Mapping
-from functools import cache
-from typing import NamedTuple
+from functools import cache, partial
+from typing import Any, NamedTuple
 
 import httpx
 
@@ -49,6 +52,8 @@ SET_LENGTH = 1024 * 1024
 """The most bytes of a set."""
 
 _NEVER = -float("inf")
+
+_LATE = f"it does not come within {FETCH_TIMEOUT} seconds"
 
 _UNASKED = "The token is signed with a key that is not known here, and its issuer can't be asked now; try again soon."
 
@@ -134,7 +139,7 @@ class KeySet:
 
         A new key signs from the moment it is made: whoever comes with it is not to be turned away for being early.
         """
-        if self._must_pause() > REFETCH_INTERVAL:
+        if self._is_away():
             raise InvalidToken(_UNASKED)
         if kid not in self._seekers:
             if len(self._seekers) >= SOUGHT_AT_ONCE:
@@ -149,6 +154,10 @@ class KeySet:
         if kid not in self._keys and self._failures:
             raise InvalidToken(_UNASKED)
         return self._keys.get(kid)
+
+    def _is_away(self) -> bool:
+        """One failure may be a stumble."""
+        return self._failures > 1
 
     def _must_pause(self) -> float:
         """Before the issuer may be asked for the sake of an unknown key."""
@@ -175,8 +184,6 @@ class KeySet:
             self._keys = same_where_equal(await fetched(self._url), self._keys)
         except NoKeySet as failure:
             self._failed(str(failure))
-        except Exception as fault:  # noqa: BLE001 - a fault here must not refuse the tokens whose keys are known
-            self._failed(f"a fault of this program, {type(fault).__name__}")
         else:
             if self._failures:
                 logger.warning("the issuer gives a key set again, after %d failed fetches", self._failures)
@@ -194,12 +201,11 @@ class KeySet:
             logger.warning("the issuer gives no key set: %s", failure)
 
     def _tell_seekers(self) -> None:
-        gives_up = self._must_pause() > REFETCH_INTERVAL
         for kid, seeker in list(self._seekers.items()):
             is_answered = not self._failures and seeker.asked_at <= self._asked_at
             if kid in self._keys:
                 _say(self._seekers.pop(kid).word)
-            elif is_answered or gives_up:
+            elif is_answered or self._is_away():
                 late = random.uniform(0, JITTER)  # noqa: S311 - hides nothing
                 asyncio.get_running_loop().call_later(late, _say, self._seekers.pop(kid).word)
 
@@ -224,28 +230,63 @@ def _say(word: asyncio.Future[None]) -> None:
 
 
 async def fetched(url: str) -> dict[str, Key]:
-    """The keys that are published there now, at least one. Raises NoKeySet."""
+    """The keys that are published there now, at least one. Raises NoKeySet.
+
+    A thread does it, in an event loop of its own: neither the nonsense that an issuer may send without end, nor a name
+    that is looked up for minutes, is felt by the loop that people wait for.
+    """
+    here = asyncio.get_running_loop()
+    keys: asyncio.Future[dict[str, Key]] = here.create_future()
+
+    async def fetch() -> None:
+        try:
+            tell = partial(keys.set_result, await _fetched(url))
+        except NoKeySet as failure:
+            tell = partial(keys.set_exception, failure)
+        except Exception as fault:  # noqa: BLE001 - a fault here must not refuse the tokens whose keys are known
+            tell = partial(keys.set_exception, NoKeySet(f"a fault of this program, {type(fault).__name__}"))
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            here.call_soon_threadsafe(lambda: None if keys.done() else tell())
+
+    def run() -> None:
+        with asyncio.Runner(loop_factory=_LoopForOne) as runner:
+            runner.run(fetch())
+
+    # A daemon, for a look-up of a name can't be interrupted, and the end of the process must not wait for it.
+    threading.Thread(target=run, daemon=True).start()
     try:
         async with asyncio.timeout(FETCH_TIMEOUT):
-            document = await _document(url)
-            keys = await asyncio.to_thread(parsed_key_set, document)
+            return await keys
     except TimeoutError:
-        raise NoKeySet(f"it does not come within {FETCH_TIMEOUT} seconds") from None
+        raise NoKeySet(_LATE) from None
+
+
+class _LoopForOne(asyncio.SelectorEventLoop):
+    async def getaddrinfo(self, *arguments: Any, **named: Any) -> list[Any]:
+        """Here and now: in an executor's thread it would keep the process from ending."""
+        return socket.getaddrinfo(*arguments, **named)
+
+
+async def _fetched(url: str) -> dict[str, Key]:
+    try:
+        async with asyncio.timeout(FETCH_TIMEOUT):
+            keys = parsed_key_set(await _document(url))
+    except TimeoutError:
+        raise NoKeySet(_LATE) from None
     except httpx.ConnectError as error:
-        raise NoKeySet(f"the issuer can't be reached: {error}") from None
+        raise NoKeySet(f"the issuer can't be reached: {str(error) or 'the connection was closed'}") from None
     except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
         raise NoKeySet(f"the connection to the issuer failed: {type(error).__name__}") from None
     if not keys:
-        raise NoKeySet("the issuer publishes no key that can be used here")
+        raise NoKeySet("what the issuer publishes is no set of keys that can be used here")
     return keys
 
 
 async def _document(url: str) -> bytes:
     try:
-        tls = await asyncio.to_thread(_tls)  # reading the certificate authorities takes tens of milliseconds
         # The timeout of the whole ends it, not one for each step.
-        client = httpx.AsyncClient(verify=tls, timeout=None, follow_redirects=False)  # noqa: S113 - see above
-    except (OSError, ValueError, ImportError) as error:
+        client = httpx.AsyncClient(verify=_tls(), timeout=None, follow_redirects=False)  # noqa: S113 - see above
+    except (OSError, ValueError, ImportError, httpx.InvalidURL) as error:
         raise NoKeySet(f"the environment's proxies or certificates can't be used: {type(error).__name__}") from None
     # Not compressed: a small answer could be a large one.
     headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
@@ -262,4 +303,4 @@ async def _document(url: str) -> bytes:
 
 @cache
 def _tls() -> ssl.SSLContext:
-    return httpx.create_ssl_context()
+    return httpx.create_ssl_context()  # reads all certificate authorities, which takes tens of milliseconds

@@ -10,7 +10,7 @@ import rich_click as click
 
 from todo.domain.refusals import NotAuthenticated, Refusal
 from todo.entrypoints.cli import login, tasks
-from todo.entrypoints.cli.output import complain, one_line
+from todo.entrypoints.cli.output import complain, line_of_stdin, one_line, take_any_text
 from todo.entrypoints.cli.place import settings_of, user_of
 from todo.entrypoints.cli.tasks import REFUSED
 from todo.settings import InvalidSetting
@@ -23,6 +23,7 @@ _LONGEST = timedelta(days=3660)
 
 def main() -> None:
     """The program. Every error is one line on standard error, never a stack."""
+    take_any_text()
     logging.getLogger("todo").addHandler(logging.NullHandler())  # a command speaks for itself; `serve` wants the log
     try:
         status = cli.main(standalone_mode=False)
@@ -111,11 +112,15 @@ def check(token: str | None) -> int:
 
     settings = settings_of()
     if token == "-":  # noqa: S105 - where it comes from, not what it is
-        token = sys.stdin.readline()
+        token = line_of_stdin()
+    if token is not None:
+        token = token.strip().removeprefix("Bearer ").strip()
+        if not token:
+            raise click.UsageError("no token came; give one, or - and one on standard input")
     for name, values in (("issuer (iss)", settings.issuers), ("audience (aud)", settings.audiences)):
         click.echo(f"{name:14}  {' or '.join(values) or 'any'}")
-    click.echo(f"{'keys from':14}  {settings.key_set_url or 'a shared secret, HS256'}\n")
-    findings = examine_tokens(settings, None if token is None else token.strip())
+    click.echo(f"{'keys from':14}  {(settings.key_set_url or 'a shared secret, HS256').partition('?')[0]}\n")
+    findings = examine_tokens(settings, token)
     for finding in findings:
         click.echo(f"{'ok' if finding.holds else 'FAILS':5}  {one_line(finding.said)}")
     holds = all(finding.holds for finding in findings)

@@ -5,7 +5,7 @@ import sys
 
 import rich_click as click
 
-from todo.entrypoints.cli.output import one_line, say
+from todo.entrypoints.cli.output import line_of_stdin, one_line, say
 from todo.entrypoints.cli.place import Place, place_of, settings_of, user_of, warn_of_plain_http
 from todo.entrypoints.cli.tasks import desk_at
 from todo.kept import Login, forget_login, keep_login
@@ -24,7 +24,8 @@ def login(server: str | None) -> None:
     if settings.todo_server is None:
         raise click.UsageError("name the server: todo login --server URL")
     warn_of_plain_http(settings.todo_server)
-    token = click.prompt("Token", hide_input=True, err=True) if sys.stdin.isatty() else sys.stdin.readline()
+    is_asked = sys.stdin and sys.stdin.isatty()
+    token = click.prompt("Token", hide_input=True, err=True) if is_asked else line_of_stdin()
     kept = Login(settings.todo_server, token.strip())
     user = asyncio.run(_accepted(Place(settings, kept)))
     keep_login(kept)

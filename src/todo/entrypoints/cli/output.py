@@ -5,6 +5,7 @@ import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from io import TextIOWrapper
 from itertools import pairwise
 from uuid import UUID
 
@@ -17,6 +18,17 @@ from todo.domain.task import Task
 _JOINERS = "\u200c\u200d"
 _WIDE_FROM_HERE = "\ufe0f"
 """Makes the character before it an emoji, of two cells."""
+
+
+def take_any_text() -> None:
+    """Whatever the terminal's encoding lacks is shown as an escape, and what is no text at all is read as some."""
+    for stream, errors in ((sys.stdout, "backslashreplace"), (sys.stderr, "backslashreplace"), (sys.stdin, "replace")):
+        if isinstance(stream, TextIOWrapper):  # and not None: a shell can close them
+            stream.reconfigure(errors=errors)
+
+
+def line_of_stdin() -> str:
+    return sys.stdin.readline() if sys.stdin else ""
 
 
 def one_line(text: str) -> str:

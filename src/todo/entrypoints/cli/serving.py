@@ -1,6 +1,5 @@
 """`todo serve`: checks, migrates, listens, and hands over to uvicorn."""
 
-import logging
 import shlex
 import signal
 import socket
@@ -22,6 +21,16 @@ GRACE = 10
 """Seconds that requests in flight get when the server is told to stop."""
 
 
+# For each worker too, which begins anew.
+_LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(levelname)s %(name)s: %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": "WARNING"},
+}
+
+
 class CannotListen(Refusal):
     """The address or port can't be had."""
 
@@ -39,13 +48,12 @@ def serve(settings: Settings, user: UserId, *, host: str, port: int, workers: in
     compose(settings)  # a wrong setting stops here, not in a worker
     if migrate:
         upgrade_database(settings)
-    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", level=logging.WARNING)
     config = uvicorn.Config(
         "todo.entrypoints.http.app:from_environment",
         factory=True,
         workers=workers,
         http=Protocol,
-        log_config=None,
+        log_config=_LOGGING,
         access_log=False,
         server_header=False,
         proxy_headers=False,
