@@ -14,7 +14,6 @@ from todo.adapters.tokens.claims import Claims
 from todo.adapters.tokens.key_set import (
     FETCH_TIMEOUT,
     IDLE,
-    JITTER,
     LONGEST_PAUSE,
     MAX_AGE,
     REFETCH_INTERVAL,
@@ -77,7 +76,7 @@ class World:
             await asyncio.sleep(0)
             if fetching := others() - {verification}:
                 await asyncio.wait(fetching)
-            put_ahead(JITTER)
+            put_ahead(1)
         assert isinstance(verification.exception(), InvalidToken)
 
     def gets_in_at_once(self) -> None:
@@ -296,7 +295,7 @@ class TestAKeyThatIsDropped:
         world.issuer.keys = [new]
         await world.elapse(MAX_AGE)
         for token in (world.remembered, world.remembered, world.token(old)):
-            await world.elapse(REFETCH_INTERVAL + JITTER)
+            await world.elapse(REFETCH_INTERVAL)
             with pytest.raises(InvalidToken, match="does not publish"):
                 await world.verify(token)
         assert await world.verify(world.token(new))
@@ -334,7 +333,7 @@ class TestAKeyThatIsNew:
                 world.gets_in_at_once()
                 await asyncio.sleep(0)
             await many
-            await world.elapse(REFETCH_INTERVAL + JITTER)
+            await world.elapse(REFETCH_INTERVAL)
 
     @clocked
     async def test_is_waited_for_when_another_came_a_moment_ago(self, world: World) -> None:
@@ -347,7 +346,7 @@ class TestAKeyThatIsNew:
         assert not verification.done()
         assert world.fetches == 2
         world.gets_in_at_once()
-        await world.elapse(REFETCH_INTERVAL + JITTER)
+        await world.elapse(REFETCH_INTERVAL)
         assert await verification
         assert world.fetches == 3
 
@@ -383,7 +382,7 @@ class TestAKeyThatIsNew:
             if fetching := others() - asked:
                 await asyncio.wait(fetching)
         assert 2 <= world.fetches - 1 <= 3
-        await world.elapse(REFETCH_INTERVAL + JITTER)
+        await world.elapse(REFETCH_INTERVAL)
         refusals = await asyncio.gather(*asked, return_exceptions=True)
         assert {type(refusal) for refusal in refusals} == {InvalidToken}
 

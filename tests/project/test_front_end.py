@@ -48,8 +48,8 @@ try {
     return tokens === 1 ? new Response(JSON.stringify({ token: "x.y.z" })) : stock(url, init);
   };
   forgetToken();
-  told.again = (await tasks.list()).length;
-  told.tokens = tokens;
+  told.again = (await Promise.all([tasks.list(), tasks.list(), tasks.list()])).flat().length;
+  told.tokens = tokens; // the bad one, and one for all
   window.fetch = stock;
 
   await fetch("/api/auth/sign-out", { ...init, body: "{}" });

@@ -45,8 +45,8 @@ REFETCH_INTERVAL = 5
 SOUGHT_AT_ONCE = 1000
 """How many such keys are waited for at a time; tokens with others are refused at once."""
 
-JITTER = 1
-"""Those who waited in vain are refused within this time, not in one moment that people with good tokens would feel."""
+REFUSALS_APART = 0.01
+"""Those who waited in vain are refused one by one, not in one moment that people with good tokens would feel."""
 
 SET_LENGTH = 1024 * 1024
 """The most bytes of a set."""
@@ -88,6 +88,8 @@ class KeySet:
         # When the pause after a failed fetch ends.
         self._retry_at = _NEVER
         self._used_at = _NEVER
+        # When the last of those who waited in vain is refused.
+        self._refused_at = _NEVER
         self._failures = 0
         self._failure = ""
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -151,9 +153,15 @@ class KeySet:
         else:
             self._set_timer()
         await asyncio.shield(word)
-        if kid not in self._keys and self._failures:
+        if kid in self._keys:
+            return self._keys[kid]
+        is_unasked = self._failures > 0
+        now = self._time()
+        self._refused_at = max(self._refused_at, now) + REFUSALS_APART
+        await asyncio.sleep(min(self._refused_at - now, REFETCH_INTERVAL))
+        if is_unasked:
             raise InvalidToken(_UNASKED)
-        return self._keys.get(kid)
+        return None
 
     def _is_away(self) -> bool:
         """One failure may be a stumble."""
@@ -203,11 +211,9 @@ class KeySet:
     def _tell_seekers(self) -> None:
         for kid, seeker in list(self._seekers.items()):
             is_answered = not self._failures and seeker.asked_at <= self._asked_at
-            if kid in self._keys:
-                _say(self._seekers.pop(kid).word)
-            elif is_answered or self._is_away():
-                late = random.uniform(0, JITTER)  # noqa: S311 - hides nothing
-                asyncio.get_running_loop().call_later(late, _say, self._seekers.pop(kid).word)
+            if kid in self._keys or is_answered or self._is_away():
+                del self._seekers[kid]
+                seeker.word.set_result(None)
 
     def _set_timer(self) -> None:
         """To the next fetch."""
@@ -222,11 +228,6 @@ class KeySet:
     def _on_time(self) -> None:
         if self._seekers or self._time() - self._used_at < IDLE:
             self._begin()
-
-
-def _say(word: asyncio.Future[None]) -> None:
-    if not word.done():
-        word.set_result(None)
 
 
 async def fetched(url: str) -> dict[str, Key]:
