@@ -1,15 +1,18 @@
 """Real databases for tests: SQLite files, and a PostgreSQL that comes as a package."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import uuid4
 
 import psycopg
+from sqlalchemy import create_engine, insert
 
+from todo.adapters.sql import tables
 from todo.composition import upgrade_database
+from todo.domain.task import Task
 from todo.settings import Settings
 
 
@@ -68,3 +71,26 @@ def migrated(url: str) -> str:
 
 def sqlite_url(file: Path) -> str:
     return f"sqlite:///{file}"
+
+
+def keep_many(url: str, tasks: Sequence[Task]) -> None:
+    """Of one owner who has none yet, in a migrated SQLite file: what one by one would take long."""
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        owner = {"id": tasks[0].owner, "revision": len(tasks), "created_at": tasks[0].created_at}
+        connection.execute(insert(tables.users), owner)
+        rows = [
+            {
+                "id": task.id,
+                "user_id": task.owner,
+                "title": task.title,
+                "title_folded": task.title.casefold(),
+                "completed": task.completed,
+                "created_at": task.created_at,
+                "updated_at": task.updated_at,
+                "revision": revision,
+            }
+            for revision, task in enumerate(tasks, 1)
+        ]
+        connection.execute(insert(tables.tasks), rows)
+    engine.dispose()

@@ -1,6 +1,7 @@
 """A way to a server that breaks as it is told to."""
 
 import contextlib
+import itertools
 import re
 import socket
 import struct
@@ -60,14 +61,14 @@ def straight(client: socket.socket, target: tuple[str, int]) -> None:
 
 def resets(client: socket.socket, _: tuple[str, int]) -> None:
     """Once a request has come."""
-    _request(client)
+    message_of(client)
     _reset(client)
 
 
 def loses_the_answer(client: socket.socket, target: tuple[str, int]) -> None:
     """The server gets the request and answers it; nobody hears."""
     with socket.create_connection(target) as server:
-        server.sendall(_request(client))
+        server.sendall(message_of(client))
         server.recv(65536)
     _reset(client)
 
@@ -76,19 +77,34 @@ def answers(answer: bytes) -> Way:
     """In the server's place."""
 
     def way(client: socket.socket, _: tuple[str, int]) -> None:
-        _request(client)
+        message_of(client)
         client.sendall(answer)
 
     return way
 
 
 def never_answers(client: socket.socket, _: tuple[str, int]) -> None:
-    _request(client)
+    message_of(client)
     client.recv(1)  # until the client leaves
 
 
-def _request(client: socket.socket) -> bytes:
-    """A whole one: its head, and a body of the length that it names."""
+def held_back(number: int, released: threading.Event) -> Way:
+    """Straight, but the request of this number waits until it is released."""
+
+    def way(client: socket.socket, target: tuple[str, int]) -> None:
+        with socket.create_connection(target) as server:
+            for come in itertools.count(1):
+                asked = message_of(client)
+                if come == number:
+                    released.wait(20)
+                server.sendall(asked)
+                client.sendall(message_of(server))
+
+    return way
+
+
+def message_of(client: socket.socket) -> bytes:
+    """A whole request or answer: its head, and a body of the length that it names."""
     received = b""
     while b"\r\n\r\n" not in received:
         received += _some(client)

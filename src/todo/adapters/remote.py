@@ -96,7 +96,8 @@ class RemoteTaskStore:
         return Page([document.task() for document in documents], more="next" in answer.links)
 
     async def revision(self, owner: UserId) -> int:
-        answer = await self._ask(owner, "HEAD", "", params={"limit": "1"}, is_repeatable=True)
+        # Not HEAD, to which a refusal has no words.
+        answer = await self._ask(owner, "GET", "", params={"limit": "1"}, is_repeatable=True)
         revision = revision_of(answer.headers.get("ETag", ""))
         if revision is None:
             raise self._no_todo_server(answer)

@@ -1,7 +1,6 @@
 """The command line."""
 
 import logging
-import os
 import re
 import sys
 from datetime import timedelta
@@ -39,10 +38,6 @@ def main() -> None:
         sys.exit(complain(f"{error} ({str(driver).splitlines()[0]})" if driver else str(error), REFUSED))
     except (click.Abort, KeyboardInterrupt):
         sys.exit(130)  # as shells call an end by SIGINT
-    except BrokenPipeError:
-        # Whoever read has seen enough; what is left in the buffer is for nobody.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(128 + 13)  # as shells call an end by SIGPIPE
     except OSError as error:
         sys.exit(complain(f"can't read or write: {error.strerror}", REFUSED))
     except Exception as error:  # noqa: BLE001 - the last line of defence

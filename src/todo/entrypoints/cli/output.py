@@ -1,7 +1,6 @@
 """What the command line prints: nothing in it can drive a terminal, or fall out of its columns."""
 
 import os
-import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -42,11 +41,12 @@ def _shown(character: str) -> str:
 
 def cut(text: str, cells: int) -> str:
     """At most so many cells of a terminal. Terminals differ in how they join characters, so the most is assumed."""
-    used = 0
-    for place, character in enumerate(text):
+    used = fitting = 0
+    for character in text:
         used += 1 if character == _WIDE_FROM_HERE else get_character_cell_size(character)
         if used > cells:
-            return cut(text[:place], cells - 1) + "…" if cells > 1 else "…"
+            return text[:fitting] + "…"
+        fitting += used < cells
     return text
 
 
@@ -55,7 +55,8 @@ def line_of(task: Task, name: str) -> str:
     columns = f"{name}  {'[x]' if task.completed else '[ ]'}  {local_time(task.created_at)}  "
     title = one_line(task.title)
     if sys.stdout.isatty():
-        title = cut(title, max(shutil.get_terminal_size().columns - len(columns), 10))
+        width = os.get_terminal_size(sys.stdout.fileno()).columns or 80  # some terminals do not say
+        title = cut(title, max(width - len(columns), 10))
     return columns + title
 
 
