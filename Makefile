@@ -17,6 +17,7 @@ check: .venv/ready  ## Formatter, linter, types, architecture.
 
 bench: .venv/ready  ## What is promised in figures, measured. Takes two minutes.
 	$(BIN)/python -m benchmarks.unknown_kids
+	$(BIN)/python -m benchmarks.command_line
 
 format: .venv/ready
 	$(BIN)/ruff check --fix .

@@ -286,6 +286,20 @@ class TestAnIssuerThatIsAway:
         assert await verification
         world.gets_in_at_once()
 
+    @clocked
+    async def test_says_nothing_of_a_key_that_it_was_not_asked_about(self, world: World) -> None:
+        await world.warm()
+        await world.elapse(2 * HOUR)
+        world.issuer.behaviour = BROKEN["500"]
+        verification = asyncio.create_task(world.verify(world.token(SigningKey("second"))))
+        while not verification.done():
+            await asyncio.sleep(0)
+            if fetching := others() - {verification}:
+                await asyncio.wait(fetching)
+            put_ahead(1)
+        with pytest.raises(InvalidToken, match="can't be asked now"):
+            await verification
+
 
 class TestAKeyThatIsDropped:
     @clocked

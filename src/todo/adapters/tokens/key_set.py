@@ -101,7 +101,7 @@ class KeySet:
         """As Keys.find. Who asks for a key of the set waits for nobody, but where ``current`` does."""
         asked_at = self._time()
         keys = await self.current()
-        if kid in keys or self._asked_at >= asked_at:
+        if kid in keys or (self._asked_at >= asked_at and not self._failures):
             return keys.get(kid)
         return await self._sought(kid, asked_at)
 
@@ -254,7 +254,10 @@ async def fetched(url: str) -> dict[str, Key]:
             runner.run(fetch())
 
     # A daemon, for a look-up of a name can't be interrupted, and the end of the process must not wait for it.
-    threading.Thread(target=run, daemon=True).start()
+    try:
+        threading.Thread(target=run, daemon=True).start()
+    except RuntimeError:
+        raise NoKeySet("this machine has no thread left to fetch it in") from None
     try:
         async with asyncio.timeout(FETCH_TIMEOUT):
             return await keys
