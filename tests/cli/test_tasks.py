@@ -1,7 +1,9 @@
 """The commands on tasks: on a file, on PostgreSQL and before a server."""
 
+import contextlib
 import json
 import os
+import pty
 import re
 import shutil
 import sqlite3
@@ -14,6 +16,7 @@ from contextlib import closing
 from pathlib import Path
 from uuid import uuid4
 
+import click
 import pytest
 
 from tests.support.builders import a_task, later
@@ -21,6 +24,7 @@ from tests.support.databases import keep_many, migrated, sqlite_url
 from tests.support.proxy import answers, held_back, proxy, resets
 from tests.support.serving import TODO, Server, environment, serving, signed
 from todo.domain.task import UserId
+from todo.entrypoints.cli import cli
 
 ID = "[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}"
 LINE = rf"{ID}  \[([ x])\]  \d{{4}}-\d\d-\d\d \d\d:\d\d  (.*)"
@@ -246,6 +250,9 @@ class TestWhatGoesWrong:
     def test_no_token_and_no_login(self, tmp_path: Path) -> None:
         self.one_line(command(tmp_path, "list", "--server", "http://127.0.0.1:1"), "todo login --server", status=2)
 
+    def test_open_and_done_at_once(self, tmp_path: Path) -> None:
+        self.one_line(command(tmp_path, "list", "--open", "--done"), "--open and --done", status=2)
+
     @pytest.mark.parametrize("server", ["x", "ftp://x", "http://a:b@x", "http://x/?y"])
     def test_a_server_that_is_no_address(self, tmp_path: Path, server: str) -> None:
         self.one_line(command(tmp_path, "list", "--server", server), "--server", status=2)
@@ -280,6 +287,66 @@ def test_server_and_eight_processes_write_one_file_and_lose_nothing(tmp_path: Pa
         assert len(written) == 4 * 20 + 8 * 2
         assert sorted(task["id"] for task in ann.tasks()) == sorted(written)
         assert ann.api.head("/api/tasks").headers["etag"] == f'"{len(written)}"'
+
+
+def on_a_terminal(said: str, directory: Path, *arguments: str, **settings: str) -> str:
+    """What a person sees who types this."""
+    ours, theirs = pty.openpty()
+    with (
+        os.fdopen(ours, "r+b", buffering=0) as terminal,
+        subprocess.Popen(
+            [TODO, *arguments],
+            cwd=directory,
+            env=environment(**{"XDG_DATA_HOME": str(directory / "data"), "TERM": "xterm", **settings}),
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+        ) as running,
+    ):
+        os.close(theirs)
+        seen = b""
+        with contextlib.suppress(OSError):  # so a terminal says that the other end was closed
+            while content := terminal.read(4096):
+                seen += content
+                if said and b"Token:" in seen:
+                    terminal.write(f"{said}\n".encode())
+                    said = ""
+    assert running.returncode == 0, seen
+    return seen.decode()
+
+
+def test_what_is_done_is_faint_on_a_terminal_that_wants_colours(tmp_path: Path) -> None:
+    command(tmp_path, "done", id_of(command(tmp_path, "add", "Buy milk")))
+    assert re.search(r"\x1b\[2m0 .*\[x\].*Buy milk\x1b\[0m", on_a_terminal("", tmp_path, "list"))
+    assert "\x1b" not in on_a_terminal("", tmp_path, "list", NO_COLOR="1")
+
+
+def test_a_token_is_asked_for_and_not_shown(file_server: Server, tmp_path: Path) -> None:
+    token = signed({"sub": "ann-who-types"})
+    seen = on_a_terminal(token, tmp_path, "login", "--server", file_server.url)
+    assert "as ann-who-types" in seen
+    assert token not in seen
+
+
+def test_every_command_shows_an_example() -> None:
+    def commands(group: click.Group) -> Iterator[click.Command]:
+        for one in group.commands.values():
+            if isinstance(one, click.Group):
+                yield from commands(one)
+            else:
+                yield one
+
+    names = {one.name for one in commands(cli) if "Example: todo" in (one.help or "")}
+    assert names == {one.name for one in commands(cli)}
+    assert names >= {"add", "list", "show", "done", "reopen", "rename", "rm", "token", "serve", "check", "upgrade"}
+
+
+def test_the_server_may_be_named_before_the_command_or_behind(file_server: Server, tmp_path: Path) -> None:
+    token = signed({"sub": f"person-{uuid4()}"})
+    for arguments in (("--server", file_server.url, "add", "x"), ("add", "x", "--server", file_server.url)):
+        id_of(command(tmp_path, *arguments, TODO_TOKEN=token))
+    assert len(command(tmp_path, "list", TODO_SERVER=file_server.url, TODO_TOKEN=token).stdout.splitlines()) == 2
 
 
 NEEDLESS = ("litestar", "uvicorn", "alembic", "advanced_alchemy", "httpx", "jwt", "cryptography", "psycopg", "pydantic")

@@ -47,7 +47,8 @@ def main() -> None:
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="todo")
-def cli() -> None:
+@click.option("--server", metavar="URL", help="Work on this server, as the commands on tasks can.")
+def cli(server: str | None) -> None:
     """Tasks: a list of your own, and a REST API for many people's.
 
     Settings come from the environment, or a .env file. An ID may be cut short, as long as it is that of one task.

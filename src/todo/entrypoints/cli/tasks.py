@@ -10,6 +10,7 @@ from uuid import UUID
 
 import msgspec
 import rich_click as click
+from click import get_current_context
 from click.shell_completion import CompletionItem
 
 from todo.domain.ports import Filter, IdPrefix
@@ -66,7 +67,7 @@ def at_a_desk(work: Command) -> Callable[..., int | None]:
     @click.option("--server", metavar="URL", help="Work on this server.  [default: TODO_SERVER]")
     @click.option("--json", "as_json", is_flag=True, help="Print what the API would answer.")
     def command(server: str | None, **arguments: Any) -> int | None:
-        place = place_of(server)
+        place = place_of(server or get_current_context().find_root().params.get("server"))
 
         async def run() -> int | None:
             async with desk_at(place) as desk:
@@ -80,7 +81,8 @@ def at_a_desk(work: Command) -> Callable[..., int | None]:
 def _completed_ids(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
     async def found() -> Sequence[Task]:
         wanted = Filter(ids=IdPrefix(incomplete.lower()) if incomplete else None)
-        async with desk_at(place_of(context.params.get("server"))) as desk:
+        server = context.params.get("server") or context.find_root().params.get("server")
+        async with desk_at(place_of(server)) as desk:
             return (await desk.tasks.page(desk.user, wanted, after=None, limit=SUGGESTIONS)).tasks
 
     try:
@@ -109,16 +111,18 @@ async def add(desk: Desk, title: str, *, as_json: bool) -> None:
 
 
 @click.command("list")
-@click.option("--open", "completed", flag_value=False, type=bool, default=None, help="Only what is to be done.")
-@click.option("--done", "completed", flag_value=True, type=bool, help="Only what is done.")
+@click.option("--open", "is_open", is_flag=True, help="Only what is to be done.")
+@click.option("--done", "is_done", is_flag=True, help="Only what is done.")
 @click.option("--search", "text", metavar="TEXT", help="Only titles that contain TEXT, whatever its case.")
 @at_a_desk
-async def list_(desk: Desk, completed: bool | None, text: str | None, *, as_json: bool) -> None:
+async def list_(desk: Desk, text: str | None, *, is_open: bool, is_done: bool, as_json: bool) -> None:
     """List your tasks, newest first.
 
     Example: todo list --open --search milk
     """
-    wanted = Filter(completed=completed, text=text)
+    if is_open and is_done:
+        raise click.UsageError("--open and --done leave nothing; give one, or none for both kinds")
+    wanted = Filter(completed=is_done if is_open or is_done else None, text=text)
     if as_json:
         async for part in json_array(desk.tasks.chunks(desk.user, wanted)):
             sys.stdout.buffer.write(part)
