@@ -193,6 +193,7 @@ class TestLogin:
         kept = tmp_path / "todo" / "login.json"
         assert kept.stat().st_mode & 0o777 == 0o600
         assert todo("whoami").stdout == f"ann-at-the-server, at {file_server.url}\n"
+        assert todo("whoami", "--server", f"{file_server.url}/").stdout == f"ann-at-the-server, at {file_server.url}\n"
         assert todo("add", "There", "--json").stdout.count("ann-at-the-server") == 1
         assert todo("whoami", DATABASE_URL="sqlite:///x.db").stdout == "local-user, on x.db\n"
         kept.chmod(0o644)

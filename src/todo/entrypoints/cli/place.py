@@ -31,7 +31,7 @@ def place_of(server: str | None) -> Place:
         login = Login(settings.todo_server, settings.todo_token)
     else:
         login = kept_login()
-        if login is None or login.server != settings.todo_server:
+        if login is None or login.server.rstrip("/") != settings.todo_server.rstrip("/"):
             raise InvalidSetting(
                 f"TODO_TOKEN is not set, and you are not logged in; run todo login --server {settings.todo_server}"
             )
