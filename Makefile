@@ -15,7 +15,7 @@ check: .venv/ready  ## Formatter, linter, types, architecture.
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: .venv/ready  ## What is promised in figures, measured. Takes two minutes.
+bench: .venv/ready  ## What is promised in figures, measured. Takes three minutes.
 	$(BIN)/python -m benchmarks.unknown_kids
 	$(BIN)/python -m benchmarks.command_line
 

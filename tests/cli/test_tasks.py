@@ -347,6 +347,8 @@ def test_the_server_may_be_named_before_the_command_or_behind(file_server: Serve
     token = signed({"sub": f"person-{uuid4()}"})
     for arguments in (("--server", file_server.url, "add", "x"), ("add", "x", "--server", file_server.url)):
         id_of(command(tmp_path, *arguments, TODO_TOKEN=token))
+    whoami = command(tmp_path, "--server", file_server.url, "whoami", TODO_TOKEN=token).stdout
+    assert whoami.endswith(f", at {file_server.url}\n")
     assert len(command(tmp_path, "list", TODO_SERVER=file_server.url, TODO_TOKEN=token).stdout.splitlines()) == 2
 
 

@@ -14,7 +14,6 @@ LENGTH = 8192
 # Signed JWTs have three parts. Better Auth's session tokens have one or two, and encrypted JWTs five.
 _SIGNED = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]*)")
 
-TOO_LONG = f"The token is longer than {LENGTH} bytes."
 _MALFORMED = "The token is malformed; send it just as it was issued."
 
 
@@ -40,7 +39,7 @@ class Jwt(NamedTuple):
 def taken_apart(token: str) -> Jwt:
     """Raises InvalidToken. Of the spellings that base64 has for the same bytes it takes one (RFC 4648, section 3.5)."""
     if len(token) > LENGTH:
-        raise InvalidToken(TOO_LONG)
+        raise InvalidToken(f"The token is longer than {LENGTH} bytes.")
     if token.count(".") != 2:
         raise InvalidToken(
             "This is no signed JWT, but perhaps a session token; send the JWT that the issuer gives at /api/auth/token."

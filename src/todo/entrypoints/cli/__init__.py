@@ -47,7 +47,7 @@ def main() -> None:
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="todo")
-@click.option("--server", metavar="URL", help="Work on this server, as the commands on tasks can.")
+@click.option("--server", metavar="URL", help="As behind the command.  [default: TODO_SERVER]")
 def cli(server: str | None) -> None:
     """Tasks: a list of your own, and a REST API for many people's.
 

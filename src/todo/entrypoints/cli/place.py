@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 import rich_click as click
+from click import get_current_context
 
 from todo.domain.task import UserId, user_id_of
 from todo.entrypoints.cli.output import complain
@@ -41,8 +42,11 @@ def place_of(server: str | None) -> Place:
 
 
 def settings_of(server: str | None = None) -> Settings:
-    """Those of the environment, but for a server that was given. Raises InvalidSetting."""
+    """Those of the environment, but for a server that was given, to the command or before it. Raises InvalidSetting."""
     settings = load(os.environ)
+    context = get_current_context(silent=True)
+    if server is None and context is not None:
+        server = context.find_root().params.get("server")
     if server is None:
         return settings
     try:

@@ -10,7 +10,6 @@ from uuid import UUID
 
 import msgspec
 import rich_click as click
-from click import get_current_context
 from click.shell_completion import CompletionItem
 
 from todo.domain.ports import Filter, IdPrefix
@@ -67,7 +66,7 @@ def at_a_desk(work: Command) -> Callable[..., int | None]:
     @click.option("--server", metavar="URL", help="Work on this server.  [default: TODO_SERVER]")
     @click.option("--json", "as_json", is_flag=True, help="Print what the API would answer.")
     def command(server: str | None, **arguments: Any) -> int | None:
-        place = place_of(server or get_current_context().find_root().params.get("server"))
+        place = place_of(server)
 
         async def run() -> int | None:
             async with desk_at(place) as desk:
