@@ -31,6 +31,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     database_url: str | None = None
     database_pool_size: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 10
+    database_prepared_statements: bool | None = None
+    """None leaves it to the host's name: a pooler of Neon's has none."""
     better_auth_url: str | None = None
     better_auth_secret: str | None = None
     jwt_jwks_url: str | None = None

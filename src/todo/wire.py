@@ -46,8 +46,8 @@ KEY_LENGTH = 255
 """The most characters of an Idempotency-Key."""
 
 
-class TaskDocument(Struct, frozen=True):
-    """A task as clients see it."""
+class TaskDocument(Struct, frozen=True, gc=False):
+    """A task as clients see it. Nothing in it can lead back to it: the garbage collector need not know of it."""
 
     id: UUID
     title: str
@@ -58,9 +58,9 @@ class TaskDocument(Struct, frozen=True):
     revision: int
     """What the task's own entity tag says, for those who have it out of a list."""
 
-    @classmethod
-    def of(cls, task: Task) -> "TaskDocument":
-        return cls(task.id, task.title, task.completed, task.owner, task.created_at, task.updated_at, task.revision)
+    @staticmethod
+    def of(task: Task) -> "TaskDocument":
+        return documents_of((task,))[0]
 
     def task(self) -> Task:
         return Task(
@@ -74,11 +74,18 @@ class TaskDocument(Struct, frozen=True):
         )
 
 
+def documents_of(tasks: Sequence[Task]) -> list[TaskDocument]:
+    return [
+        TaskDocument(task.id, task.title, task.completed, task.owner, task.created_at, task.updated_at, task.revision)
+        for task in tasks
+    ]
+
+
 async def json_array(stretches: AsyncIterable[Sequence[Task]]) -> AsyncIterator[bytes]:
     """A list of tasks as one JSON array, a stretch of it at a time."""
     opening = b"["
     async for tasks in stretches:
-        yield opening + encode([TaskDocument.of(task) for task in tasks])[1:-1]
+        yield opening + encode(documents_of(tasks))[1:-1]
         opening = b","
     yield b"[]" if opening == b"[" else b"]"
 

@@ -287,7 +287,8 @@ def test_server_and_eight_processes_write_one_file_and_lose_nothing(tmp_path: Pa
             written = [task_id for ids in writers.map(write, range(12)) for task_id in ids]
         assert len(written) == 4 * 20 + 8 * 2
         assert sorted(task["id"] for task in ann.tasks()) == sorted(written)
-        assert ann.api.head("/api/tasks").headers["etag"] == f'"{len(written)}"'
+        tag = ann.api.head("/api/tasks", headers={"Accept-Encoding": "identity"}).headers["etag"]
+        assert tag == f'"{len(written)}"'
 
 
 def on_a_terminal(said: str, directory: Path, *arguments: str, **settings: str) -> str:

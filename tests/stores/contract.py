@@ -4,7 +4,6 @@ The suite relies on no id and no time but those of the tasks that a store return
 """
 
 import asyncio
-from dataclasses import replace
 from datetime import datetime
 from uuid import uuid4
 
@@ -109,6 +108,17 @@ class TaskStoreContract:
         await store.remove(second)
         assert await store.revision(owner) == 4
 
+    async def test_a_page_tells_its_owners_revision_whether_it_has_tasks_or_none(
+        self, store: TaskStore, owner: UserId
+    ) -> None:
+        assert (await store.list(owner, EVERYTHING)).revision == 0
+        task = await add(store, owner)
+        assert (await store.list(owner, EVERYTHING)).revision == 1
+        assert (await store.list(owner, Filter(completed=True))).revision == 1
+        assert (await store.list(owner, EVERYTHING, after=task.position)).revision == 1
+        await store.remove(task)
+        assert await store.list(owner, EVERYTHING) == ([], False, 2)
+
     async def test_people_are_counted_apart(self, store: TaskStore, owner: UserId, stranger: UserId) -> None:
         await add(store, owner)
         await add(store, owner)
@@ -164,7 +174,7 @@ class TaskStoreContract:
             more = True
             while more:
                 after = walked[-1].position if walked else None
-                page, more = await store.list(owner, EVERYTHING, after=after, limit=limit)
+                page, more, _ = await store.list(owner, EVERYTHING, after=after, limit=limit)
                 assert len(page) == limit or not more
                 walked += page
             assert walked == whole
@@ -178,9 +188,9 @@ class TaskStoreContract:
         assert await titles(store, owner, Filter(completed=True)) == ["buy milk", "Buy MILK"]
         assert await titles(store, owner, Filter(text="Milk")) == ["buy milk", "Buy MILK"]
         assert await titles(store, owner, Filter(completed=False, text="milk")) == []
-        page, more = await store.list(owner, Filter(text="milk"), limit=1)
+        page, more, _ = await store.list(owner, Filter(text="milk"), limit=1)
         assert ([task.title for task in page], more) == (["buy milk"], True)
-        page, more = await store.list(owner, Filter(text="milk"), after=page[0].position, limit=1)
+        page, more, _ = await store.list(owner, Filter(text="milk"), after=page[0].position, limit=1)
         assert ([task.title for task in page], more) == (["Buy MILK"], False)
 
     async def test_a_list_keeps_the_ids_that_begin_as_is_wanted(
@@ -325,7 +335,7 @@ class LocalTaskStoreContract(TaskStoreContract):
 
     async def test_id_and_times_are_kept_as_given(self, store: TaskStore, owner: UserId) -> None:
         task = a_task(owner, at=later(0.000001))
-        assert (await store.add(task)).task == replace(task, revision=1)
+        assert (await store.add(task)).task == task._replace(revision=1)
 
     async def test_a_key_is_remembered_for_24_hours(self, store: TaskStore, owner: UserId) -> None:
         day = 24 * 60 * 60

@@ -3,7 +3,7 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -137,14 +137,14 @@ class StoreMachine(RuleBasedStateMachine):
     def save(self, task: Task, title: str, completed: bool, keep_old: bool) -> Any:
         """Of a task as it once was, which may be stale or gone."""
         person = self.people[task.owner]
-        changed = replace(task, title=title, completed=completed, updated_at=max(task.updated_at, self.now))
+        changed = task._replace(title=title, completed=completed, updated_at=max(task.updated_at, self.now))
         if task not in person.tasks:
             with pytest.raises(TaskChanged):
                 self.do(self.store.save(changed))
             return task
         saved = self.do(self.store.save(changed))
         person.revision += 1
-        assert replace(saved, updated_at=changed.updated_at) == replace(changed, revision=person.revision)
+        assert saved._replace(updated_at=changed.updated_at) == changed._replace(revision=person.revision)
         person.tasks[person.tasks.index(task)] = saved
         return multiple(task, saved) if keep_old else saved
 
@@ -167,7 +167,8 @@ class StoreMachine(RuleBasedStateMachine):
         more = True
         while more:
             after = walked[-1].position if walked else None
-            page, more = self.do(self.store.list(name, wanted, after=after, limit=limit))
+            page, more, revision = self.do(self.store.list(name, wanted, after=after, limit=limit))
+            assert revision == self.people[name].revision
             walked += page
         assert walked == [task for task in expected if wanted.keeps(task)]
 

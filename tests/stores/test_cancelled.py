@@ -4,15 +4,15 @@ import asyncio
 import random
 
 import pytest
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.support.builders import a_task, somebody
+from todo.adapters.sql.database import Database
 from todo.adapters.sql.store import SqlTaskStore
 from todo.domain.ports import Filter
 
 
-async def test_whoever_comes_next_need_not_wait(engine: AsyncEngine) -> None:
-    owner, store, dice = somebody(), SqlTaskStore(engine), random.Random(1)
+async def test_whoever_comes_next_need_not_wait(database: Database) -> None:
+    owner, store, dice = somebody(), SqlTaskStore(database), random.Random(1)
     for _ in range(40):
         leaving = asyncio.create_task(store.add(a_task(owner)))
         for _ in range(dice.randrange(12)):
@@ -27,8 +27,8 @@ async def test_whoever_comes_next_need_not_wait(engine: AsyncEngine) -> None:
 
 
 @pytest.mark.parametrize("turns", [1, 3, 10])
-async def test_a_change_that_nobody_waits_for_is_whole_or_not_at_all(engine: AsyncEngine, turns: int) -> None:
-    owner, store = somebody(), SqlTaskStore(engine)
+async def test_a_change_that_nobody_waits_for_is_whole_or_not_at_all(database: Database, turns: int) -> None:
+    owner, store = somebody(), SqlTaskStore(database)
     leaving = asyncio.create_task(store.add(a_task(owner), "key"))
     for _ in range(turns):
         await asyncio.sleep(0)

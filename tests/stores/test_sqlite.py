@@ -1,24 +1,23 @@
 from pathlib import Path
 
 import pytest
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.stores.contract import LocalTaskStoreContract
 from tests.stores.machine import Opened, run_machine
-from todo.adapters.sql.database import sqlite_engine
+from todo.adapters.sql.sqlite import SqliteDatabase
 from todo.adapters.sql.store import SqlTaskStore
 from todo.domain.ports import TaskStore
 
 
 class TestSqliteTaskStore(LocalTaskStoreContract):
     @pytest.fixture
-    def store(self, sqlite: AsyncEngine) -> TaskStore:
+    def store(self, sqlite: SqliteDatabase) -> TaskStore:
         return SqlTaskStore(sqlite)
 
 
 def test_it_does_what_a_plain_model_does(migrated_sqlite: str) -> None:
     def open_store() -> Opened:
-        engine = sqlite_engine(Path(migrated_sqlite.removeprefix("sqlite:///")))
-        return SqlTaskStore(engine), engine.dispose
+        database = SqliteDatabase(Path(migrated_sqlite.removeprefix("sqlite:///")))
+        return SqlTaskStore(database), database.close
 
     run_machine(open_store, examples=15)

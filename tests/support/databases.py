@@ -1,6 +1,8 @@
 """Real databases for tests: SQLite files, and a PostgreSQL that comes as a package."""
 
 import os
+import shutil
+import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,6 +10,7 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 import psycopg
+import pytest
 from sqlalchemy import create_engine, insert
 
 from todo.adapters.sql import tables
@@ -94,3 +97,26 @@ def keep_many(url: str, tasks: Sequence[Task]) -> None:
         ]
         connection.execute(insert(tables.tasks), rows)
     engine.dispose()
+
+
+@contextmanager
+def debian_postgres_server(directory: Path) -> Iterator[PostgresServer]:
+    """With the extensions, which the packaged one has not. Skips where Debian's is not installed."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    if not found:
+        pytest.skip("wants Debian's postgresql")
+    as_owner: list[str | Path] = []
+    if os.geteuid() == 0:  # PostgreSQL itself refuses to run as root
+        as_owner = ["runuser", "-u", "postgres", "--"]
+        shutil.chown(directory, "postgres")
+
+    def run(program: str, *arguments: str | Path) -> None:
+        subprocess.run([*as_owner, found[-1] / program, *arguments], check=True, stdout=subprocess.DEVNULL, cwd="/")
+
+    run("initdb", "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C", "-D", directory / "data")
+    options = f"-c listen_addresses='' -c unix_socket_directories={directory} -c fsync=off"
+    run("pg_ctl", "-D", directory / "data", "-l", directory / "log", "-w", "-o", options, "start")
+    try:
+        yield PostgresServer(f"postgresql://postgres:@/postgres?host={directory}")
+    finally:
+        run("pg_ctl", "-D", directory / "data", "-m", "fast", "stop")

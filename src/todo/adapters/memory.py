@@ -1,7 +1,6 @@
 """A TaskStore in memory: the specification that the other stores are held to, and the one for fast tests."""
 
 from collections import defaultdict
-from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -63,14 +62,14 @@ class MemoryTaskStore:
             key=lambda task: task.position,
             reverse=True,
         )
-        return Page(tasks[:limit], more=len(tasks) > limit)
+        return Page(tasks[:limit], more=len(tasks) > limit, revision=await self.revision(owner))
 
     async def revision(self, owner: UserId) -> int:
         return self._revisions.get(owner, 0)
 
     def _keep(self, task: Task) -> Task:
         self._revisions[task.owner] += 1
-        self._tasks[task.id] = kept = replace(task, revision=self._revisions[task.owner])
+        self._tasks[task.id] = kept = task._replace(revision=self._revisions[task.owner])
         return kept
 
     def _check_revision(self, task: Task) -> None:

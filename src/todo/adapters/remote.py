@@ -93,15 +93,16 @@ class RemoteTaskStore:
             parameters["cursor"] = cursor(owner, after)
         answer = await self._ask(owner, "GET", "", params=parameters, is_repeatable=True)
         documents = self._read(answer, list[TaskDocument])
-        return Page([document.task() for document in documents], more="next" in answer.links)
+        return Page(
+            [document.task() for document in documents],
+            more="next" in answer.links,
+            revision=self._revision_of(answer),
+        )
 
     async def revision(self, owner: UserId) -> int:
         # Not HEAD, to which a refusal has no words.
         answer = await self._ask(owner, "GET", "", params={"limit": "1"}, is_repeatable=True)
-        revision = revision_of(answer.headers.get("ETag", ""))
-        if revision is None:
-            raise self._no_todo_server(answer)
-        return revision
+        return self._revision_of(answer)
 
     async def _change(self, task: Task, method: str, **request: Any) -> httpx.Response:
         try:
@@ -157,6 +158,12 @@ class RemoteTaskStore:
             return msgspec.json.decode(answer.content, type=shape)
         except (ValueError, RecursionError):
             raise self._no_todo_server(answer) from None
+
+    def _revision_of(self, answer: httpx.Response) -> int:
+        revision = revision_of(answer.headers.get("ETag", ""))
+        if revision is None:
+            raise self._no_todo_server(answer)
+        return revision
 
     def _refusal(self, answer: httpx.Response, *, is_of_one_task: bool) -> Refusal:
         try:

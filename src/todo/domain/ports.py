@@ -68,6 +68,8 @@ class Page(NamedTuple):
     tasks: Sequence[Task]
     more: bool
     """Whether the list went on behind the last task when it was read."""
+    revision: int
+    """The owner's, of the moment when it was read, or of one before."""
 
 
 class Added(NamedTuple):

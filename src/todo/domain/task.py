@@ -1,7 +1,6 @@
 """The Task aggregate: what a task is, and who may do what with it."""
 
 import re
-from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import NamedTuple, NewType, Self
 from uuid import UUID
@@ -54,8 +53,7 @@ class Position(NamedTuple):
     id: UUID
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Task:
+class Task(NamedTuple):
     """Something one person wants done. Every verb takes the person who asks, judges, and returns a new Task.
 
     Times are aware and in UTC. ``revision`` is the owner's counter at the task's last change, given by the
@@ -112,4 +110,4 @@ class Task:
         if (title, completed) == (self.title, self.completed):
             return self
         # A clock that was set back must not make the task look older than it is.
-        return replace(self, title=title, completed=completed, updated_at=max(self.updated_at, now))
+        return self._replace(title=title, completed=completed, updated_at=max(self.updated_at, now))

@@ -52,10 +52,11 @@ class Tasks:
         """The whole list, a stretch at a time. A task that stands still while others come and go is seen once."""
         more = True
         while more:
-            tasks, more = await self._store.list(asker, wanted, after=after, limit=PAGE_LENGTH)
-            if tasks:
-                yield tasks
-                after = tasks[-1].position
+            page = await self._store.list(asker, wanted, after=after, limit=PAGE_LENGTH)
+            more = page.more
+            if page.tasks:
+                yield page.tasks
+                after = page.tasks[-1].position
 
     async def change(
         self,

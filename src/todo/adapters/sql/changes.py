@@ -23,7 +23,8 @@ from sqlalchemy import (
     update,
 )
 
-from todo.adapters.sql.chain import Chain, Statement
+from todo.adapters.sql.chain import Chain
+from todo.adapters.sql.statements import Statement
 from todo.adapters.sql.tables import idempotency_keys as keys
 from todo.adapters.sql.tables import tasks, users
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:  # each is loaded by who works on that database
     from sqlalchemy.dialects import postgresql, sqlite
 
 Insert = Callable[[Table], "postgresql.Insert | sqlite.Insert"]
-"""The dialect's own: both know ON CONFLICT, SQLAlchemy's common one does not."""
+"""See ``Database.insert``."""
 Sources = Mapping[str, FromClause]
 
 

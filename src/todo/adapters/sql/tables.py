@@ -22,7 +22,7 @@ from sqlalchemy import (
 
 from todo.domain.task import TITLE_LENGTH, USER_ID_LENGTH
 
-SCHEMA_VERSION = "0001"
+SCHEMA_VERSION = "0002"
 """The newest migration's name. Names sort in the order in which migrations run."""
 
 VERSION_TABLE = "schema_version"
@@ -36,21 +36,20 @@ metadata = MetaData(
 )
 
 
-class UtcDateTime(TypeDecorator[datetime]):
-    """Aware and in UTC, whatever the database makes of it: SQLite forgets the zone, and PostgreSQL answers in its
-    session's, which is not ours to set behind a transaction pooler."""
+class _WithoutZone(TypeDecorator[datetime]):
+    """Aware and in UTC, though SQLite keeps no zone."""
 
-    impl = DateTime(timezone=True)
+    impl = DateTime
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - SQLAlchemy gives it
-        return None if value is None else value.astimezone(UTC)
+        return None if value is None else value.astimezone(UTC).replace(tzinfo=None)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - SQLAlchemy gives it
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+        return None if value is None else value.replace(tzinfo=UTC)
 
+
+UtcDateTime = DateTime(timezone=True).with_variant(_WithoutZone, "sqlite")
 
 users = Table(
     "users",
@@ -74,6 +73,7 @@ tasks = Table(
     Column("revision", BigInteger, nullable=False),
     CheckConstraint(f"length(title) BETWEEN 1 AND {TITLE_LENGTH}", name="title_length"),
     Index("tasks_in_list_order", "user_id", "created_at", "id"),
+    Index("tasks_of_a_state_in_list_order", "user_id", "completed", "created_at", "id"),
 )
 
 idempotency_keys = Table(

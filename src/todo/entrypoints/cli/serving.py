@@ -1,5 +1,6 @@
 """`todo serve`: checks, migrates, listens, and hands over to uvicorn."""
 
+import logging.config
 import shlex
 import signal
 import socket
@@ -14,6 +15,7 @@ from todo.composition import compose, issue_token, upgrade_database
 from todo.domain.refusals import Refusal
 from todo.domain.task import UserId
 from todo.entrypoints.cli.place import is_loopback
+from todo.entrypoints.http.app import from_settings
 from todo.entrypoints.http.protocol import Protocol
 from todo.settings import InvalidSetting, Settings
 
@@ -45,12 +47,14 @@ def serve(settings: Settings, user: UserId, *, host: str, port: int, workers: in
             f"to listen on {host}, set BETTER_AUTH_URL, JWT_JWKS_URL or BETTER_AUTH_SECRET: "
             "without one, only this machine is served"
         )
-    compose(settings)  # a wrong setting stops here, not in a worker
     if migrate:
         upgrade_database(settings)
+    logging.config.dictConfig(_LOGGING)
+    if workers > 1:
+        compose(settings)  # a wrong setting stops here, not in a worker
     config = uvicorn.Config(
-        "todo.entrypoints.http.app:from_environment",
-        factory=True,
+        from_settings(settings) if workers == 1 else "todo.entrypoints.http.app:from_environment",
+        factory=workers > 1,
         workers=workers,
         http=Protocol,
         log_config=_LOGGING,

@@ -248,7 +248,7 @@ async def _found(desk: Desk, text: str) -> UUID:
         raise NoSuchId(f"{text!r} is no beginning of an id; todo list shows them.") from None
     if ids.first == ids.last:
         return ids.first
-    tasks, more = await desk.tasks.page(desk.user, Filter(ids=ids), after=None, limit=CANDIDATES)
+    tasks, more, _ = await desk.tasks.page(desk.user, Filter(ids=ids), after=None, limit=CANDIDATES)
     if not tasks:
         raise NoSuchId(f"No task of yours has an id that begins with {text}; todo list shows them.")
     if len(tasks) > 1:
@@ -264,7 +264,7 @@ def _show_one(task: Task, *, as_json: bool) -> None:
 
 async def _stretches(desk: Desk) -> AsyncIterator[Sequence[Task]]:
     """The whole list, a short one first."""
-    tasks, more = await desk.tasks.page(desk.user, Filter(), after=None, limit=FIRST_SHOWN)
+    tasks, more, _ = await desk.tasks.page(desk.user, Filter(), after=None, limit=FIRST_SHOWN)
     if tasks:
         yield tasks
     if more:

@@ -1,31 +1,30 @@
 """The application: routes, and what surrounds them."""
 
+import asyncio
 import logging
 import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from litestar import Litestar, Router, get
-from litestar.di import Provide
-from litestar.middleware import DefineMiddleware
 from litestar.types import ASGIApp
 
 from todo.composition import Service, compose
-from todo.domain.tasks import Tasks
 from todo.entrypoints.http import docs, problems
-from todo.entrypoints.http.authentication import BearerAuthentication
+from todo.entrypoints.http.authentication import authentication
 from todo.entrypoints.http.cors import Cors
 from todo.entrypoints.http.edge import Edge
-from todo.entrypoints.http.requests import BODY_LENGTH
-from todo.entrypoints.http.tasks import TaskController, options_of_list, options_of_task
-from todo.settings import load
+from todo.entrypoints.http.tasks import LONG_READS, TaskController, options_of_list, options_of_task
+from todo.settings import Settings, load
 
 logger = logging.getLogger("todo.http")
 
 
 def create_app(service: Service, *, cors_origins: Sequence[str] = ()) -> ASGIApp:
-    def provide_tasks() -> Tasks:
-        return service.tasks
+    class Controller(TaskController):
+        before_request = staticmethod(authentication(service.tokens))
+        tasks = service.tasks
+        long_reads = asyncio.Semaphore(LONG_READS)
 
     @asynccontextmanager
     async def closing(_: Litestar) -> AsyncIterator[None]:
@@ -43,10 +42,7 @@ def create_app(service: Service, *, cors_origins: Sequence[str] = ()) -> ASGIApp
 
     api = Router(
         "/api",
-        route_handlers=[options_of_list, options_of_task, TaskController],
-        dependencies={"tasks": Provide(provide_tasks, sync_to_thread=False)},
-        middleware=[DefineMiddleware(BearerAuthentication, tokens=service.tokens)],
-        request_max_body_size=BODY_LENGTH,
+        route_handlers=[options_of_list, options_of_task, Controller],
     )
     app = Litestar(
         route_handlers=[api, live, ready, docs.openapi_json, docs.page, docs.start, docs.asset],
@@ -60,7 +56,11 @@ def create_app(service: Service, *, cors_origins: Sequence[str] = ()) -> ASGIApp
 
 def from_environment() -> ASGIApp:
     """For an ASGI server that imports its application. Raises InvalidSetting."""
-    settings = load(os.environ)
+    return from_settings(load(os.environ))
+
+
+def from_settings(settings: Settings) -> ASGIApp:
+    """Raises InvalidSetting."""
     if settings.key_set_url is not None and not settings.audiences:
         logger.warning(
             "JWT_AUDIENCE is not set: a token that the same issuer made for another service is taken here too"

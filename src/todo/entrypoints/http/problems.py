@@ -23,10 +23,12 @@ RETRY_AFTER = 1
 # RFC 9110's phrases, where those of older Pythons are older.
 _PHRASES = {413: "Content Too Large", 422: "Unprocessable Content"}
 
+TOO_LARGE = "The body is larger than 64 KiB; send a smaller one."
+
 _DETAILS = {
     404: "There is nothing at this path; /docs shows what there is.",
     405: "This path does not take this method; the Allow header names those it takes.",
-    413: "The body is larger than 64 KiB; send a smaller one.",
+    413: TOO_LARGE,
 }
 
 
@@ -60,10 +62,10 @@ def problem_of(error: Exception) -> tuple[Problem, dict[str, str]]:
                 headers["Retry-After"] = str(RETRY_AFTER)
         case InvalidRequest():
             status, detail, errors = error.status, error.detail, error.errors
-        case HTTPException(status_code=404 | 405 | 413 as status):
-            detail, headers = _DETAILS[status], dict(error.headers or {})
             if status == 413:
                 headers["Connection"] = "close"  # the rest of the body stays unread
+        case HTTPException(status_code=404 | 405 | 413 as status):
+            detail, headers = _DETAILS[status], dict(error.headers or {})
         case HTTPException(status_code=status) if status < 500:
             detail = f"{phrase(status)}: the request is not as /openapi.json describes it."
         case _:
@@ -91,10 +93,12 @@ def log_cause(error: BaseException, scope: Mapping[str, Any]) -> None:
     be a title, a token or a connection string."""
     lines: list[str] = []
     causes: list[BaseException | None] = [error]
+    seen: list[BaseException] = []
     while causes:
         cause = causes.pop(0)
-        if cause is None:
+        if cause is None or cause in seen:  # errors may be causes of each other
             continue
+        seen.append(cause)
         lines.append(f"{type(cause).__module__}.{type(cause).__qualname__} {getattr(cause, 'sqlstate', None) or ''}")
         lines += [
             f"  {frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(cause.__traceback__)

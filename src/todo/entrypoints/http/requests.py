@@ -4,7 +4,6 @@ Litestar's own binding is lenient where the contract is not: it takes ``"true"``
 """
 
 import re
-from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import parse_qsl, urlencode
 from uuid import UUID
@@ -12,12 +11,11 @@ from uuid import UUID
 import msgspec
 from litestar import Request
 from litestar.datastructures import State
-from litestar.exceptions import InternalServerException
 from msgspec import UNSET, Struct, UnsetType
 
 from todo.domain.ports import PAGE_LENGTH, Filter, IdPrefix
 from todo.domain.task import TITLE_LENGTH, Position, UserId
-from todo.entrypoints.http.problems import InvalidRequest
+from todo.entrypoints.http.problems import TOO_LARGE, InvalidRequest
 from todo.wire import KEY_LENGTH, Fault, cursor, position_of
 
 BODY_LENGTH = 64 * 1024
@@ -42,13 +40,13 @@ class TaskChange(Struct, frozen=True):
 Body = TypeVar("Body", NewTask, TaskChange)
 
 
+_ID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+
+
 async def body_of(request: ApiRequest, shape: type[Body]) -> Body:
-    """Raises InvalidRequest; 413 comes from Litestar, before the body is read whole."""
+    """Raises InvalidRequest; of a body that is too long, before it is read whole."""
     _check_media_type(request)
-    try:
-        body = await request.body()
-    except InternalServerException:
-        raise bad_body("The body did not come whole.") from None
+    body = await _whole_body(request)
     try:
         # The whole document first: decoding straight into the shape would not check what it skips.
         document = msgspec.json.decode(body)
@@ -60,20 +58,32 @@ async def body_of(request: ApiRequest, shape: type[Body]) -> Body:
         raise bad_body(*_what_and_where(str(error))) from None
 
 
+async def _whole_body(request: ApiRequest) -> bytes:
+    announced = header_of(request, b"content-length")
+    if announced is not None and announced.isdecimal() and int(announced) > BODY_LENGTH:
+        raise InvalidRequest(TOO_LARGE, status=413)
+    body, more = b"", True
+    while more:
+        message: Any = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise bad_body("The body did not come whole.")
+        body += message.get("body", b"")
+        if len(body) > BODY_LENGTH:
+            raise InvalidRequest(TOO_LARGE, status=413)
+        more = message.get("more_body", False)
+    return body
+
+
 def task_id_of(request: ApiRequest) -> UUID:
     text = request.path_params["task_id"]
-    try:
-        task_id = UUID(text)
-    except ValueError:
-        task_id = None
     # UUID() takes braces, a urn: prefix and missing hyphens too; the contract knows one form.
-    if task_id is None or str(task_id) != text.lower():
+    if not _ID.fullmatch(text):
         raise _bad_parameter("id", "The id must be a UUID, such as 01890a5d-ac96-774b-bcce-b302099a8057.")
-    return task_id
+    return UUID(int=int(text.replace("-", ""), 16))
 
 
 def idempotency_key_of(request: ApiRequest) -> str | None:
-    keys = request.headers.getall("idempotency-key", [])
+    keys = _lines_of(request, b"idempotency-key")
     if not keys:
         return None
     if len(keys) > 1 or not 1 <= len(keys[0]) <= KEY_LENGTH:
@@ -81,10 +91,14 @@ def idempotency_key_of(request: ApiRequest) -> str | None:
     return keys[0]
 
 
-def header_of(request: ApiRequest, name: str) -> str | None:
+def header_of(request: ApiRequest, name: bytes) -> str | None:
     """All lines of a header that is a list, as one; None if there is none."""
-    lines = request.headers.getall(name, [])
+    lines = _lines_of(request, name)
     return ", ".join(lines) if lines else None
+
+
+def _lines_of(request: ApiRequest, name: bytes) -> list[str]:
+    return [value.decode("latin-1") for key, value in request.scope["headers"] if key == name]
 
 
 class ListQuery(NamedTuple):
@@ -156,8 +170,9 @@ def list_query_of(request: ApiRequest) -> ListQuery:
 
 
 def _check_media_type(request: ApiRequest) -> None:
-    given: Sequence[str] = request.headers.getall("content-type", [])
-    if any(value.partition(";")[0].strip().lower() != "application/json" for value in given):
+    for value in _lines_of(request, b"content-type"):
+        if value == "application/json" or value.partition(";")[0].strip().lower() == "application/json":
+            continue
         raise InvalidRequest("Send the body as JSON, with Content-Type: application/json.", status=415)
 
 

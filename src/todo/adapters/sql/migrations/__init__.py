@@ -1,32 +1,38 @@
 """The schema's history, run by Alembic. Migrations only add, so that an older server keeps working meanwhile."""
 
-import asyncio
 from pathlib import Path
 
 from advanced_alchemy.alembic.commands import AlembicCommands
-from advanced_alchemy.config import AlembicAsyncConfig, SQLAlchemyAsyncConfig
+from advanced_alchemy.config import AlembicSyncConfig, SQLAlchemySyncConfig
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine
 
-from todo.adapters.sql.database import translated_errors
+from todo.adapters.sql.database import Database
 from todo.adapters.sql.tables import VERSION_TABLE
 from todo.domain.refusals import Unavailable
 
 
-async def upgrade(engine: AsyncEngine) -> None:
+def upgrade(database: Database) -> None:
     """Brings the schema up to date, in one transaction. Any number of processes may do so at once.
 
-    Disposes of the engine. Raises Unavailable; a schema that is newer than this program is left as it is.
+    Raises Unavailable; a schema that is newer than this program is left as it is.
     """
-    alembic = AlembicAsyncConfig(
+    engine = database.engine()
+    alembic = AlembicSyncConfig(
         script_config="",  # else Alembic reads an alembic.ini of the folder it is started in
         script_location=str(Path(__file__).parent).replace("%", "%%"),
         version_table_name=VERSION_TABLE,
     )
-    commands = AlembicCommands(SQLAlchemyAsyncConfig(engine_instance=engine, alembic_config=alembic))
+    commands = AlembicCommands(SQLAlchemySyncConfig(engine_instance=engine, alembic_config=alembic))
     try:
-        async with translated_errors():
-            # In a thread, for env.py runs an event loop of its own.
-            await asyncio.to_thread(commands.upgrade)
-    except DBAPIError as error:
-        raise Unavailable("The database refused the upgrade, and is as it was before.") from error
+        commands.upgrade()
+    except Unavailable:
+        raise
+    except Exception as error:
+        meaning = database.meaning_of(error)
+        if meaning is None and isinstance(error, DBAPIError):
+            meaning = Unavailable("The database refused the upgrade, and is as it was before.")
+        if meaning is None:
+            raise
+        raise meaning from error
+    finally:
+        engine.dispose()

@@ -1,24 +1,24 @@
 """Run by Alembic for every command: connects, takes the lock, migrates."""
 
-import asyncio
+import time
 from typing import cast
 
 from advanced_alchemy.alembic.commands import AlembicCommandConfig
 from alembic import context
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import OperationalError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from todo.adapters.sql.database import BUSY_TIMEOUT
+from todo.adapters.sql.sqlite import BUSY_TIMEOUT
 from todo.adapters.sql.tables import SCHEMA_VERSION, metadata
 from todo.domain.refusals import Unavailable
 
 # Any number will do, so long as nobody else uses it in this database.
 LOCK = 7_083_691_042
 
+config = cast(AlembicCommandConfig, context.config)
+
 
 def migrate(connection: Connection) -> None:
-    config = cast(AlembicCommandConfig, context.config)
     context.configure(
         connection=connection,
         target_metadata=metadata,
@@ -40,34 +40,26 @@ def migrate(connection: Connection) -> None:
             context.run_migrations()
 
 
-async def use_write_ahead_log(connection: AsyncConnection) -> None:
+def use_write_ahead_log(connection: Connection) -> None:
     """For readers and a writer, of several processes, at once. The file keeps it."""
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + BUSY_TIMEOUT
+    deadline = time.monotonic() + BUSY_TIMEOUT
     while True:
         try:
-            await connection.exec_driver_sql("PRAGMA journal_mode = WAL")
+            connection.exec_driver_sql("PRAGMA journal_mode = WAL")
         except OperationalError:
             # This is the one thing for which SQLite does not wait for other processes by itself.
-            if loop.time() > deadline:
+            if time.monotonic() > deadline:
                 raise
-            await asyncio.sleep(0.02)
+            time.sleep(0.02)
         else:
             return
 
 
-async def connect_and_migrate() -> None:
-    engine = cast(AsyncEngine, cast(AlembicCommandConfig, context.config).engine)
-    # SQLite's driver stays in AUTOCOMMIT, where BEGIN IMMEDIATE is ours to send.
-    level = "READ COMMITTED" if engine.dialect.name == "postgresql" else "AUTOCOMMIT"
-    try:
-        if engine.dialect.name == "sqlite":
-            async with engine.connect() as connection:
-                await use_write_ahead_log(connection)
-        async with engine.execution_options(isolation_level=level).connect() as connection:
-            await connection.run_sync(migrate)
-    finally:
-        await engine.dispose()
-
-
-asyncio.run(connect_and_migrate())
+engine = cast(Engine, config.engine)
+if engine.dialect.name == "sqlite":
+    with engine.connect() as connection:
+        use_write_ahead_log(connection)
+# SQLite's driver stays in AUTOCOMMIT, where BEGIN IMMEDIATE is ours to send.
+level = "READ COMMITTED" if engine.dialect.name == "postgresql" else "AUTOCOMMIT"
+with engine.execution_options(isolation_level=level).connect() as connection:
+    migrate(connection)

@@ -1,0 +1,251 @@
+"""Connections to PostgreSQL, what they run, and how they are shared.
+
+psycopg opens them and speaks the protocol. The pool, and how an answer is waited for, are our own: that saves more
+than half of what a statement costs (docs/decisions/13).
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Generator
+from contextlib import suppress
+from functools import cache
+from hashlib import sha256
+from typing import Any
+
+import psycopg
+from psycopg import AsyncConnection, errors, generators
+from psycopg.abc import PQGen
+from psycopg.adapt import PyFormat, Transformer
+from psycopg.pq import ExecStatus, Format
+from psycopg.waiting import Ready, Wait
+
+from todo.adapters.sql.database import Away
+from todo.adapters.sql.statements import Row
+from todo.domain.refusals import Unavailable
+
+CONNECT_TIMEOUT = 15
+"""Seconds. A serverless PostgreSQL that sleeps takes some to wake."""
+
+PATIENCE = 5
+"""Seconds a call waits for a connection."""
+
+SILENCE = 20
+"""Seconds a statement may take before its connection is given up."""
+
+PULSE = 0.25
+"""Seconds between two looks at a connection that is waited for."""
+
+
+class Connection(AsyncConnection[Any]):
+    """Its socket is watched by the event loop from its start to its end, and not anew for every statement.
+
+    So the end of a connection at rest is seen before its next use. A socket that fails may wake nobody (uvloop
+    tells some failures to no reader): hence the pulse, which wakes who waits, and libpq finds out.
+    """
+
+    _watched: int | None = None
+    _awaited: "asyncio.Future[None] | None" = None
+    _pulse: asyncio.TimerHandle | None = None
+    _until = 0.0
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Of no connection: of one, it would give times in the session's zone, which is not ours to set behind a
+        # transaction pooler.
+        self._transformer = Transformer(None)
+        self._at_server: set[bytes] = set()
+
+    async def run(self, text: str, parameters: Row, *, prepare: bool) -> list[Row]:
+        """The rows of one statement, in autocommit. A connection that breaks over it is closed."""
+        transformer = self._transformer
+        dumped = transformer.dump_sequence(parameters, [PyFormat.BINARY] * len(parameters))
+        types, formats = transformer.types, transformer.formats
+        query = text.encode()
+        if prepare:
+            # Named for what it is: behind a transaction pooler, where another's session may come next, that session
+            # has the very same statement by this name or none.
+            name = _name_of(query, types)
+            if name not in self._at_server:
+                self.pgconn.send_prepare(name, query, types)
+                with suppress(errors.DuplicatePreparedStatement):
+                    await self._result()
+                self._at_server.add(name)
+            self.pgconn.send_query_prepared(name, dumped, formats, Format.BINARY)
+        else:
+            self.pgconn.send_query_params(query, dumped, types, formats, Format.BINARY)
+        result = await self._result()
+        transformer.set_pgresult(result)
+        rows: list[Row] = transformer.load_rows(0, result.ntuples, tuple)
+        return rows
+
+    async def _result(self) -> Any:
+        results = await self.wait(generators.execute(self.pgconn))
+        for result in results:
+            if result.status not in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):
+                error = errors.error_from_result(result)
+                if error.diag.severity_nonlocalized in ("FATAL", "PANIC"):
+                    self.end()  # as the server does, but we may not have seen that yet
+                raise error
+        return results[-1]
+
+    def watch(self) -> None:
+        self._watched = self.pgconn.socket
+        asyncio.get_running_loop().add_reader(self._watched, self._readable)
+
+    async def wait(self, gen: PQGen[Any], interval: float = PULSE, timeout: float | None = None) -> Any:  # noqa: ASYNC109 - psycopg's
+        if self._watched is None or timeout is not None:
+            return await super().wait(gen, interval, timeout)
+        loop = asyncio.get_running_loop()
+        self._until = loop.time() + SILENCE
+        if self._pulse is None:
+            self._pulse = loop.call_later(PULSE, self._beat, loop)
+        try:
+            state = next(gen)
+            while state == Wait.R:
+                self._awaited = loop.create_future()
+                await self._awaited
+                state = gen.send(Ready.R)
+            # The socket takes no more for now: rare, and left to psycopg.
+            self._unwatch()
+            ended = await super().wait(_begun(gen, state), interval)
+            self.watch()
+        except StopIteration as stop:
+            return stop.value
+        except asyncio.CancelledError:
+            self.end()  # its answer is still to come
+            raise
+        else:
+            return ended
+        finally:
+            self._awaited = None
+            if self.closed:
+                self._unwatch()
+
+    async def close(self) -> None:
+        self._unwatch()
+        await super().close()
+
+    def end(self) -> None:
+        """At once, whatever it is at."""
+        self._unwatch()
+        self.pgconn.finish()
+
+    def _readable(self) -> None:
+        if self._awaited is not None:
+            if not self._awaited.done():
+                self._awaited.set_result(None)
+            return
+        # At rest: a notice, or the end.
+        with suppress(psycopg.Error):
+            self.pgconn.consume_input()
+        if self.closed:
+            self._unwatch()
+
+    def _beat(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._pulse = None
+        if self._awaited is not None:
+            self._pulse = loop.call_later(PULSE, self._beat, loop)
+            if loop.time() > self._until:
+                self.end()
+            self._readable()
+
+    def _unwatch(self) -> None:
+        # At once: libpq has closed a broken connection's socket, and the next one gets its number.
+        if self._watched is not None:
+            asyncio.get_running_loop().remove_reader(self._watched)
+            self._watched = None
+
+
+@cache
+def _name_of(query: bytes, types: tuple[int, ...]) -> bytes:
+    return b"todo_" + sha256(b"%b %a" % (query, types)).hexdigest()[:32].encode()
+
+
+def _begun(gen: PQGen[Any], state: Any) -> Generator[Any, Any, Any]:
+    """A generator that has begun, as one to begin."""
+    while True:
+        ready = yield state
+        try:
+            state = gen.send(ready)
+        except StopIteration as stop:
+            return stop.value
+
+
+class Connections:
+    """At most ``size`` of them. Those at rest lie on a stack, the last used on top; who finds none stands in line."""
+
+    def __init__(self, url: str, size: int) -> None:
+        self._url = url
+        self._size = size
+        self._resting: list[Connection] = []
+        self._places = 0
+        """Taken by connections: those at rest, in use, and being opened."""
+        self._line: deque[asyncio.Future[Connection | None]] = deque()
+        self._is_closed = False
+
+    async def take(self) -> Connection:
+        """Raises Unavailable."""
+        while self._resting:
+            connection = self._resting.pop()
+            if not connection.closed:
+                return connection
+            self._places -= 1
+        if self._places < self._size:
+            self._places += 1
+            return await self._opened()
+        handed = await self._turn()
+        return await self._opened() if handed is None else handed
+
+    def give(self, connection: Connection) -> None:
+        if connection.closed:
+            self._hand(None)
+        elif self._is_closed:
+            connection.end()
+        elif not self._hand(connection):
+            self._resting.append(connection)
+
+    def close(self) -> None:
+        self._is_closed = True
+        while self._resting:
+            self._resting.pop().end()
+
+    def _hand(self, connection: Connection | None) -> bool:
+        """To the first in line: a connection, or a place to open one in. Whether there was somebody."""
+        while self._line:
+            first = self._line.popleft()
+            if not first.done():
+                first.set_result(connection)
+                return True
+        if connection is None:
+            self._places -= 1
+        return False
+
+    async def _turn(self) -> Connection | None:
+        loop = asyncio.get_running_loop()
+        turn: asyncio.Future[Connection | None] = loop.create_future()
+        self._line.append(turn)
+        timer = loop.call_later(PATIENCE, turn.cancel)
+        try:
+            return await turn
+        except asyncio.CancelledError:
+            if loop.time() >= timer.when():
+                raise Unavailable("All database connections are in use; try again in a moment.") from None
+            raise
+        finally:
+            timer.cancel()
+
+    async def _opened(self) -> Connection:
+        """In a place that is taken already."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                connection = await Connection.connect(
+                    self._url, autocommit=True, client_encoding="utf8", connect_timeout=CONNECT_TIMEOUT
+                )
+        except (psycopg.Error, TimeoutError) as error:
+            self._hand(None)
+            raise Away from error
+        except BaseException:
+            self._hand(None)
+            raise
+        connection.watch()
+        return connection

@@ -1,0 +1,214 @@
+"""A SQLite file: one thread reads, another makes the changes.
+
+So a reader waits for no change to reach the disk, and changes that meet share one way to it. Threads of our own,
+and sqlite3 without another library around it: that costs a third of aiosqlite (docs/decisions/13).
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import Any, NamedTuple
+
+from sqlalchemy import URL, Engine, Select, Table, create_engine
+from sqlalchemy.dialects.sqlite import Insert, insert
+from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
+from sqlalchemy.exc import DBAPIError
+
+from todo.adapters.sql.chain import Chain, as_statements
+from todo.adapters.sql.database import Away, Change, Read, SchemaIsOld
+from todo.adapters.sql.statements import Compiled, Row
+from todo.domain.refusals import Unavailable
+
+BUSY_TIMEOUT = 10
+"""Seconds a writer waits for those of other processes."""
+
+COMMITTED_TOGETHER = 100
+"""The most changes that share a transaction."""
+
+_DIALECT = SQLiteDialect_pysqlite(paramstyle="qmark")
+
+
+class SqliteDatabase:
+    """See Database. Every change that has returned survives a power cut."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._reader = _Worker(file, _one_by_one)
+        self._writer = _Worker(file, _in_one_transaction)
+
+    def insert(self, table: Table) -> Insert:
+        return insert(table)
+
+    def reading(self, statement: Select[Any]) -> Read:
+        compiled = Compiled(statement, _DIALECT)
+
+        async def read(given: Mapping[str, Any]) -> Sequence[Row]:
+            parameters = compiled.parameters(given)
+            rows: Sequence[Row] = await self._done(
+                self._reader,
+                lambda connection: compiled.rows(connection.execute(compiled.text, parameters).fetchall()),
+            )
+            return rows
+
+        return read
+
+    def changing(self, chain: Chain) -> Change:
+        links = [(Compiled(statement, _DIALECT), kept) for statement, kept in as_statements(chain)]
+
+        def made(connection: sqlite3.Connection, given: Mapping[str, Any]) -> Row | None:
+            known, last = dict(given), None
+            for statement, kept in links:
+                # To its end: a statement that returns rows is only half done before.
+                rows = statement.rows(connection.execute(statement.text, statement.parameters(known)).fetchall())
+                last = rows[0] if rows else None
+                known |= zip(kept, last or [None] * len(kept), strict=True)
+            return last
+
+        async def change(given: Mapping[str, Any]) -> Row | None:
+            row: Row | None = await self._done(self._writer, lambda connection: made(connection, given))
+            return row
+
+        return change
+
+    def engine(self) -> Engine:
+        url = URL.create("sqlite", database=str(self._file))
+        return create_engine(url, isolation_level="AUTOCOMMIT", connect_args={"timeout": BUSY_TIMEOUT})
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self._reader.stop)
+        await asyncio.to_thread(self._writer.stop)
+
+    def meaning_of(self, error: BaseException | None) -> Unavailable | None:
+        match error:
+            case DBAPIError():
+                return self.meaning_of(error.orig)
+            case sqlite3.OperationalError() if str(error).startswith("no such "):
+                return SchemaIsOld()
+            case sqlite3.OperationalError() | sqlite3.InterfaceError():
+                return Away()
+            case sqlite3.DatabaseError(sqlite_errorcode=sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB):
+                return Unavailable("The database is damaged, or its file is no database.")
+            case _:
+                return None
+
+    async def _done(self, worker: "_Worker", act: Callable[[sqlite3.Connection], Any]) -> Any:
+        try:
+            return await worker.do(act)
+        except sqlite3.Error as error:
+            meaning = self.meaning_of(error)
+            if meaning is None:
+                raise
+            raise meaning from error
+
+
+class _Errand(NamedTuple):
+    act: Callable[[sqlite3.Connection], Any]
+    loop: asyncio.AbstractEventLoop
+    done: "asyncio.Future[Any]"
+
+    def settle(self, result: Any, error: Exception | None) -> None:
+        def settle() -> None:
+            if self.done.cancelled():
+                return  # whoever asked is gone
+            if error is None:
+                self.done.set_result(result)
+            else:
+                self.done.set_exception(error)
+
+        with suppress(RuntimeError):  # the loop has ended
+            self.loop.call_soon_threadsafe(settle)
+
+    def run(self, connection: sqlite3.Connection) -> tuple[Any, Exception | None]:
+        try:
+            return self.act(connection), None
+        except Exception as error:  # noqa: BLE001 - whoever asked gets it
+            return None, error
+
+
+Manner = Callable[[sqlite3.Connection, Sequence[_Errand]], None]
+
+
+class _Worker:
+    """A thread with a connection of its own. What it was given it does to the end, even when whoever asked is gone."""
+
+    def __init__(self, file: Path, manner: Manner) -> None:
+        self._file = file
+        self._manner = manner
+        self._errands: SimpleQueue[_Errand | None] = SimpleQueue()
+        self._thread: Thread | None = None
+
+    async def do(self, act: Callable[[sqlite3.Connection], Any]) -> Any:
+        if self._thread is None:
+            self._thread = Thread(target=self._work, name=f"todo {self._manner.__name__}", daemon=True)
+            self._thread.start()
+        loop = asyncio.get_running_loop()
+        errand = _Errand(act, loop, loop.create_future())
+        self._errands.put(errand)
+        return await errand.done
+
+    def stop(self) -> None:
+        """Once all that was asked for is done."""
+        if self._thread is not None:
+            self._errands.put(None)
+            self._thread.join()
+            self._thread = None
+
+    def _work(self) -> None:
+        connection: sqlite3.Connection | None = None
+        while batch := self._next():
+            try:
+                connection = connection or _connected(self._file)
+                self._manner(connection, batch)
+            except Exception as error:  # noqa: BLE001 - those who asked get it
+                for errand in batch:
+                    errand.settle(None, error)
+                if connection is not None:
+                    connection.close()
+                    connection = None
+        if connection is not None:
+            connection.close()
+
+    def _next(self) -> list[_Errand]:
+        """All that waits, once there is any; nothing means the end."""
+        first = self._errands.get()
+        batch = [] if first is None else [first]
+        with suppress(Empty):
+            while batch and len(batch) < COMMITTED_TOGETHER:
+                errand = self._errands.get_nowait()
+                if errand is None:
+                    self._errands.put(None)  # for the next time
+                    break
+                batch.append(errand)
+        return batch
+
+
+def _one_by_one(connection: sqlite3.Connection, errands: Sequence[_Errand]) -> None:
+    for errand in errands:
+        errand.settle(*errand.run(connection))
+
+
+def _in_one_transaction(connection: sqlite3.Connection, errands: Sequence[_Errand]) -> None:
+    """Each is made wholly or not at all, and none has been before all are on the disk."""
+    outcomes = []
+    connection.execute("BEGIN IMMEDIATE")
+    for errand in errands:
+        connection.execute("SAVEPOINT errand")
+        result, error = errand.run(connection)
+        if error is not None:
+            connection.execute("ROLLBACK TO errand")
+        connection.execute("RELEASE errand")
+        outcomes.append((errand, result, error))
+    connection.execute("COMMIT")
+    for errand, result, error in outcomes:
+        errand.settle(result, error)
+
+
+def _connected(file: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(file, timeout=BUSY_TIMEOUT, isolation_level=None)
+    connection.execute("PRAGMA synchronous = FULL")  # a change that was answered survives a power cut
+    connection.execute("PRAGMA foreign_keys = ON")
+    return connection
