@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: serve test check bench lock format
+.PHONY: serve test check bench bench-scale lock format
 
 serve: .venv/ready  ## Serve the API on the embedded default.
 	$(BIN)/todo serve
@@ -15,9 +15,15 @@ check: .venv/ready  ## Formatter, linter, types, architecture.
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: .venv/ready  ## What is promised in figures, measured. Takes three minutes.
+bench: .venv/ready benchmarks/.venv/ready  ## What is promised in figures, measured. Takes ten minutes, wants wrk.
+	$(BIN)/python -m benchmarks.side_by_side
+	$(BIN)/python -m benchmarks.crowd
+	$(BIN)/python -m benchmarks.workers
 	$(BIN)/python -m benchmarks.unknown_kids
 	$(BIN)/python -m benchmarks.command_line
+
+bench-scale: .venv/ready  ## The same with ten million tasks. Takes a quarter of an hour and 10 GB.
+	$(BIN)/python -m benchmarks.scale
 
 format: .venv/ready
 	$(BIN)/ruff check --fix .
@@ -29,6 +35,12 @@ lock: .venv/ready  ## Choose the newest versions anew. Wants uv.
 # A real Better Auth to test with, where Node.js is. Without it those tests are skipped, and in CI they fail.
 tests/better_auth/node_modules: tests/better_auth/package-lock.json
 	if command -v npm >/dev/null; then cd tests/better_auth && npm ci --loglevel=error && touch node_modules; fi
+
+# The plan's own stack, to measure the service beside it.
+benchmarks/.venv/ready: benchmarks/peers/requirements.txt
+	$(PYTHON) -m venv benchmarks/.venv
+	benchmarks/.venv/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/peers/requirements.txt
+	touch $@
 
 .venv/ready: requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv

@@ -108,7 +108,8 @@ class Connection(AsyncConnection[Any]):
             # The socket takes no more for now: rare, and left to psycopg.
             self._unwatch()
             ended = await super().wait(_begun(gen, state), interval)
-            self.watch()
+            if not self.closed:
+                self.watch()
         except StopIteration as stop:
             return stop.value
         except asyncio.CancelledError:

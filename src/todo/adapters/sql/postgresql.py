@@ -1,5 +1,6 @@
 """PostgreSQL: each read and each change is one statement in autocommit."""
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,13 +13,13 @@ from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.exc import DBAPIError
 
 from todo.adapters.sql.chain import Chain, as_one_statement
-from todo.adapters.sql.connections import CONNECT_TIMEOUT, Connections
+from todo.adapters.sql.connections import CONNECT_TIMEOUT, PATIENCE, Connections
 from todo.adapters.sql.database import Away, Change, Read, SchemaIsOld
 from todo.adapters.sql.statements import Compiled, Row
 from todo.domain.refusals import Unavailable
 
 REPEATS = 3
-"""How often a read is asked anew when its connection breaks."""
+"""How often a read is asked anew when its connection breaks, if that was soon."""
 
 _DIALECT = PGDialect_psycopg(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call] # of SQLAlchemy
 
@@ -84,6 +85,7 @@ class PostgresqlDatabase:
 
     async def _rows(self, statement: Compiled, given: Mapping[str, Any], *, repeats: int) -> Sequence[Row]:
         parameters = statement.parameters(given)
+        began = time.monotonic()
         while True:
             connection = await self._connections.take()
             try:
@@ -91,7 +93,7 @@ class PostgresqlDatabase:
             except errors.InvalidSqlStatementName:
                 self._prepares = False  # a transaction pooler: another session came next, and has run nothing
             except psycopg.Error as error:
-                if not (connection.closed and repeats):
+                if not (connection.closed and repeats and time.monotonic() - began < PATIENCE):
                     meaning = self.meaning_of(error)
                     if meaning is None:
                         raise

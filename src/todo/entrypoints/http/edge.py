@@ -69,9 +69,12 @@ async def _answer(send: Send, status: int, headers: Headers, body: bytes) -> Non
 
 
 def _request_id(headers: Headers) -> bytes:
-    given = [value for name, value in headers if name == b"x-request-id"]
-    if len(given) == 1 and _SANE_REQUEST_ID.fullmatch(given[0]):
-        return given[0]
+    given = None
+    for name, value in headers:
+        if name == b"x-request-id":
+            given = value if given is None else b""  # two are none
+    if given is not None and _SANE_REQUEST_ID.fullmatch(given):
+        return given
     return b"%032x" % random.getrandbits(128)  # to find it in the log, not to be unguessable
 
 

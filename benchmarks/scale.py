@@ -1,0 +1,161 @@
+"""What a request costs with ten million tasks of a hundred thousand people, beside what it costs with ten thousand.
+
+The calls of the store are timed one after the other on one connection: what grows with the data is the database's part.
+Ends with status 1 if a call takes more than 1.3 times as long.
+"""
+
+import argparse
+import asyncio
+import random
+import statistics
+import sys
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import psycopg
+from tests.support.databases import migrated, postgres_database, postgres_server
+
+from todo.adapters.sql.postgresql import PostgresqlDatabase
+from todo.adapters.sql.store import SqlTaskStore
+from todo.composition import tasks_in
+from todo.domain.ports import Filter
+from todo.domain.task import Task, UserId
+from todo.domain.tasks import Tasks
+
+EACH = 1000
+"""Tasks of those whose pages are read: ten pages."""
+MOST = 1.3
+ROUNDS = 5
+CALLS = 200
+
+
+def fill(url: str, tasks: int) -> None:
+    """A hundred people in the small one, a hundred thousand in the big one; the first ten have a thousand tasks."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        people = tasks // 100
+        connection.execute("SET session_replication_role = replica")  # what is filled in refers to nobody unknown
+        connection.execute("SET synchronous_commit = off")
+        connection.execute("SET maintenance_work_mem = '1GB'")
+        connection.execute(
+            "INSERT INTO users SELECT 'person-' || n, %s, now() FROM generate_series(0, %s) AS n", (EACH, people - 1)
+        )
+        rows = (
+            "INSERT INTO tasks SELECT gen_random_uuid(), 'person-' || {who}, title, lower(title), n % 2 = 0,"
+            " now() - n * interval '1 second', now(), n FROM generate_series(1, {many}) AS n,"
+            " LATERAL (SELECT 'Task number ' || n || ': write the weekly report' AS title)"
+        )
+        connection.execute(rows.format(who="n % 10", many=10 * EACH))
+        step = 500_000
+        for begun in range(0, tasks - 10 * EACH, step):
+            many = min(step, tasks - 10 * EACH - begun)
+            connection.execute(rows.format(who=f"(10 + (n + {begun}) % {max(people - 10, 1)})", many=many))
+            print(f"  {begun + many:,} tasks", file=sys.stderr, flush=True)
+        connection.execute("VACUUM ANALYZE")
+        connection.execute("CHECKPOINT")
+
+
+class Calls:
+    """What is timed, each on people and tasks chosen by lot."""
+
+    def __init__(self, store: SqlTaskStore, tasks: Tasks) -> None:
+        self._store = store
+        self._tasks = tasks
+        self._dice = random.Random(1)
+        self._pages: dict[UserId, Sequence[Task]] = {}
+
+    def _owner(self) -> UserId:
+        return UserId(f"person-{self._dice.randrange(10)}")
+
+    async def prepare(self) -> None:
+        for number in range(10):
+            owner = UserId(f"person-{number}")
+            whole = (await self._store.list(owner, Filter(), limit=EACH)).tasks
+            self._pages[owner] = whole
+
+    async def get(self) -> None:
+        owner = self._owner()
+        await self._store.get(owner, self._dice.choice(self._pages[owner]).id)
+
+    async def first_page(self) -> None:
+        await self._page(None)
+
+    async def middle_page(self) -> None:
+        await self._page(EACH // 2)
+
+    async def last_page(self) -> None:
+        await self._page(EACH - 100)
+
+    async def open_page(self) -> None:
+        owner = self._owner()
+        after = self._pages[owner][EACH // 2].position
+        await self._store.list(owner, Filter(completed=False), after=after, limit=100)
+
+    async def create(self) -> None:
+        await self._tasks.add(self._owner(), "Task number 7: write the weekly report")
+
+    async def patch(self) -> None:
+        owner = self._owner()
+        task = self._dice.choice(self._pages[owner])
+        await self._tasks.change(owner, task.id, completed=self._dice.random() < 0.5)
+
+    async def _page(self, place: int | None) -> None:
+        owner = self._owner()
+        after = None if place is None else self._pages[owner][place - 1].position
+        await self._store.list(owner, Filter(), after=after, limit=100)
+
+
+async def timed(call: Callable[[], Awaitable[None]]) -> float:
+    """Microseconds, the median of a round."""
+    took = []
+    for _ in range(CALLS):
+        began = time.perf_counter()
+        await call()
+        took.append(time.perf_counter() - began)
+    return statistics.median(took) * 1e6
+
+
+async def compare(small: str, big: str) -> float:
+    """The worst ratio."""
+    databases = [PostgresqlDatabase(url, pool_size=1) for url in (small, big)]
+    both = [Calls(store, tasks_in(store)) for store in map(SqlTaskStore, databases)]
+    for calls in both:
+        await calls.prepare()
+    worst = 0.0
+    print("| | 10,000 tasks, µs | all, µs | times |\n| --- | --- | --- | --- |")
+    for name in ("get", "first_page", "middle_page", "last_page", "open_page", "create", "patch"):
+        rounds: list[list[float]] = [[], []]
+        for calls in both:
+            await timed(getattr(calls, name))  # to warm up
+        for _ in range(ROUNDS):
+            for figures, calls in zip(rounds, both, strict=True):
+                figures.append(await timed(getattr(calls, name)))
+        few, many = (statistics.median(figures) for figures in rounds)
+        worst = max(worst, many / few)
+        print(f"| {name.replace('_', ' ')} | {few:.0f} | {many:.0f} | {many / few:.2f} |", flush=True)
+    for database in databases:
+        await database.close()
+    return worst
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tasks", type=int, default=10_000_000)
+    options = parser.parse_args()
+    with (
+        TemporaryDirectory() as name,
+        postgres_server(Path(name)) as postgres,
+        postgres_database(postgres) as small,
+        postgres_database(postgres) as big,
+    ):
+        fill(migrated(small), 10_000)
+        fill(migrated(big), options.tasks)
+        worst = asyncio.run(compare(small, big))
+    print(f"\n{options.tasks:,} tasks.")
+    if worst > MOST:
+        sys.exit(f"It falls short: {MOST} times is the most.")
+
+
+if __name__ == "__main__":
+    main()
