@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from todo.domain.ports import TaskStore, TokenVerifier
-from todo.domain.refusals import InvalidToken
+from todo.domain.refusals import InvalidToken, Unavailable
 from todo.domain.task import UserId, user_id_of
 from todo.domain.tasks import Tasks
 from todo.kept import has_kept_secret, kept_secret, make_data_directory
@@ -110,14 +110,14 @@ def speaker_of(token: str) -> UserId:
 
 def upgrade_database(settings: Settings) -> None:
     """Makes the database's schema, or brings it up to date. Raises InvalidSetting, Unavailable."""
-    from todo.adapters.sql.database import SchemaIsOld, check_ready
+    from todo.adapters.sql.database import check_ready
 
     database = _database(settings)
 
     async def is_old() -> bool:
         try:
             await check_ready(database)
-        except SchemaIsOld:
+        except Unavailable:  # also one that takes its time to wake: the upgrade has more patience
             return True
         finally:
             await database.close()

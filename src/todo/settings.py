@@ -30,7 +30,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Each field is the setting of that name in capitals. A setting that is empty counts as not set."""
 
     database_url: str | None = None
-    database_pool_size: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 10
+    database_pool_size: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 16
     database_prepared_statements: bool | None = None
     """None leaves it to the host's name: a pooler of Neon's has none."""
     better_auth_url: str | None = None

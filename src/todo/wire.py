@@ -2,7 +2,7 @@
 
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import AsyncIterable, AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from typing import Final
@@ -81,7 +81,7 @@ def documents_of(tasks: Sequence[Task]) -> list[TaskDocument]:
     ]
 
 
-async def json_array(stretches: AsyncIterable[Sequence[Task]]) -> AsyncIterator[bytes]:
+async def json_array(stretches: AsyncIterable[Sequence[Task]]) -> AsyncGenerator[bytes, None]:
     """A list of tasks as one JSON array, a stretch of it at a time."""
     opening = b"["
     async for tasks in stretches:

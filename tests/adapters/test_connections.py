@@ -1,6 +1,9 @@
 """PostgreSQL's connections when they break, hang, are fought for and are taken away."""
 
 import asyncio
+import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable
 from urllib.parse import urlsplit
 
@@ -181,3 +184,68 @@ async def test_what_does_not_fit_into_the_socket_is_sent_all_the_same(url: str) 
         assert await connection.run("SELECT 2::bigint", (), prepare=True) == [(2,)]
     pool.give(connection)
     pool.close()
+
+
+async def test_who_leaves_in_the_moment_of_being_handed_a_connection_hands_it_on(url: str) -> None:
+    pool = Connections(url, 1)
+    held = await pool.take()
+    for _ in range(3):
+        leaving = asyncio.create_task(pool.take())
+        await until(lambda: len(pool._line) == 1)
+        pool.give(held)
+        leaving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await leaving
+        async with asyncio.timeout(1):
+            held = await pool.take()
+    pool.give(held)
+    pool.close()
+
+
+async def test_a_connection_whose_opening_was_not_waited_for_serves_the_next(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "PATIENCE", 0)
+    pool = Connections(url, 1)
+    with pytest.raises(Away):
+        await pool.take()
+    await until(lambda: len(pool._resting) == 1)
+    connection = await pool.take()
+    assert await connection.run("SELECT 2::bigint", (), prepare=True) == [(2,)]
+    pool.give(connection)
+    pool.close()
+
+
+SILENT = """
+import asyncio, sys
+import psycopg
+from todo.adapters.sql import connections
+from todo.adapters.sql.connections import Connections
+
+async def main():
+    connections.SILENCE = 0.1
+    with psycopg.connect(sys.argv[1]) as own:
+        own.execute("LOCK TABLE tasks")
+        pool = Connections(sys.argv[1], 1)
+        for _ in range(5):
+            connection = await pool.take()
+            try:
+                await connection.run("SELECT id FROM tasks", (), prepare=True)
+            except TimeoutError:
+                print("given up")
+            pool.give(connection)
+
+asyncio.run(main())
+"""
+
+
+def test_a_connection_that_is_given_up_leaves_no_memory_in_use(url: str) -> None:
+    """With freed memory made unusable, so that its use would end the process."""
+    run = subprocess.run(
+        [sys.executable, "-c", SILENT, url],
+        env={**os.environ, "MALLOC_PERTURB_": "165"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (run.returncode, run.stdout) == (0, "given up\n" * 5), run.stderr

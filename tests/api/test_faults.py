@@ -103,3 +103,45 @@ async def test_a_list_that_breaks_off_is_not_taken_for_whole(caplog: pytest.LogC
     assert "RuntimeError" in caplog.text
     assert "test_faults.py" in caplog.text
     assert "with a title in it" not in caplog.text
+
+
+class Counting(MemoryTaskStore):
+    lists = 0
+
+    async def list(
+        self, owner: UserId, wanted: Filter, *, after: Position | None = None, limit: int = PAGE_LENGTH
+    ) -> Page:
+        self.lists += 1
+        return await super().list(owner, wanted, after=after, limit=limit)
+
+
+async def test_a_list_is_read_no_further_once_its_client_has_gone() -> None:
+    store = Counting()
+    for _ in range(5 * PAGE_LENGTH):
+        await store.add(a_task(UserId("ann")))
+    gone = asyncio.Event()
+    asked = False
+
+    async def receive() -> dict[str, Any]:
+        nonlocal asked
+        if not asked:
+            asked = True
+            return {"type": "http.request", "body": b"", "more_body": False}
+        await gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: dict[str, Any]) -> None:
+        if message["type"] == "http.response.body":
+            gone.set()
+        await asyncio.sleep(0)
+
+    scope = {
+        "type": "http",
+        "http_version": "1.1",
+        "method": "GET",
+        "path": "/api/tasks",
+        "query_string": b"",
+        "headers": [(b"authorization", f"Bearer {signed()}".encode())],
+    }
+    await application(store)(scope, receive, send)
+    assert store.lists <= 3

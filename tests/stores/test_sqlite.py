@@ -1,12 +1,19 @@
+import asyncio
+import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.stores.contract import LocalTaskStoreContract
 from tests.stores.machine import Opened, run_machine
+from tests.support.builders import a_task, somebody
+from todo.adapters.sql.database import Away
+from todo.adapters.sql.migrations import upgrade
 from todo.adapters.sql.sqlite import SqliteDatabase
 from todo.adapters.sql.store import SqlTaskStore
-from todo.domain.ports import TaskStore
+from todo.composition import tasks_in
+from todo.domain.ports import Filter, TaskStore
 
 
 class TestSqliteTaskStore(LocalTaskStoreContract):
@@ -21,3 +28,24 @@ def test_it_does_what_a_plain_model_does(migrated_sqlite: str) -> None:
         return SqlTaskStore(database), database.close
 
     run_machine(open_store, examples=15)
+
+
+async def test_a_disk_that_is_full_is_said_to_be_no_old_schema_and_spoils_nothing(tmp_path: Path) -> None:
+    database = SqliteDatabase(tmp_path / "todo.db")
+    upgrade(database)
+    owner, store = somebody(), SqlTaskStore(database)
+    await store.add(a_task(owner))
+
+    def most_pages(many: int) -> Callable[[sqlite3.Connection], object]:
+        return lambda connection: connection.execute(f"PRAGMA max_page_count = {many}").fetchall()
+
+    await database._writer.do(most_pages(1))  # it takes no less than there are
+    adding = [store.add(a_task(owner, "x" * 500), str(number)) for number in range(300)]
+    outcomes = await asyncio.gather(*adding, return_exceptions=True)
+    added = [outcome for outcome in outcomes if not isinstance(outcome, BaseException)]
+    assert {type(outcome) for outcome in outcomes if isinstance(outcome, BaseException)} == {Away}
+    kept = [task async for chunk in tasks_in(store).chunks(owner, Filter()) for task in chunk]
+    assert len(kept) == 1 + len(added) == await store.revision(owner)
+    await database._writer.do(most_pages(2**30))
+    await store.add(a_task(owner))
+    await database.close()

@@ -16,7 +16,7 @@ import psycopg
 from psycopg import AsyncConnection, errors, generators
 from psycopg.abc import PQGen
 from psycopg.adapt import PyFormat, Transformer
-from psycopg.pq import ExecStatus, Format
+from psycopg.pq import ExecStatus, Format, TransactionStatus
 from psycopg.waiting import Ready, Wait
 
 from todo.adapters.sql.database import Away
@@ -112,8 +112,12 @@ class Connection(AsyncConnection[Any]):
                 self.watch()
         except StopIteration as stop:
             return stop.value
-        except asyncio.CancelledError:
-            self.end()  # its answer is still to come
+        except psycopg.Error:
+            if self.pgconn.transaction_status == TransactionStatus.ACTIVE:
+                self.end()  # as below
+            raise
+        except BaseException:
+            self.end()  # its answer is still to come, and is nobody else's; the generator is never taken up again
             raise
         else:
             return ended
@@ -146,8 +150,8 @@ class Connection(AsyncConnection[Any]):
         self._pulse = None
         if self._awaited is not None:
             self._pulse = loop.call_later(PULSE, self._beat, loop)
-            if loop.time() > self._until:
-                self.end()
+            if loop.time() > self._until and not self._awaited.done():
+                self._awaited.set_exception(TimeoutError())
             self._readable()
 
     def _unwatch(self) -> None:
@@ -182,6 +186,7 @@ class Connections:
         self._places = 0
         """Taken by connections: those at rest, in use, and being opened."""
         self._line: deque[asyncio.Future[Connection | None]] = deque()
+        self._opening: set[asyncio.Task[Connection]] = set()
         self._is_closed = False
 
     async def take(self) -> Connection:
@@ -195,58 +200,75 @@ class Connections:
             self._places += 1
             return await self._opened()
         handed = await self._turn()
-        return await self._opened() if handed is None else handed
+        return await self._opened() if handed is None or handed.closed else handed
 
     def give(self, connection: Connection) -> None:
-        if connection.closed:
-            self._hand(None)
-        elif self._is_closed:
+        if self._is_closed:
             connection.end()
-        elif not self._hand(connection):
-            self._resting.append(connection)
+        self._pass_on(None if connection.closed else connection)
 
     def close(self) -> None:
         self._is_closed = True
         while self._resting:
             self._resting.pop().end()
 
-    def _hand(self, connection: Connection | None) -> bool:
-        """To the first in line: a connection, or a place to open one in. Whether there was somebody."""
+    def _pass_on(self, connection: Connection | None) -> None:
+        """A connection, or None for a place to open one in: to the first in line, or to where they rest."""
         while self._line:
             first = self._line.popleft()
             if not first.done():
                 first.set_result(connection)
-                return True
+                return
         if connection is None:
             self._places -= 1
-        return False
+        else:
+            self._resting.append(connection)
 
     async def _turn(self) -> Connection | None:
+        """A connection, or None for a place to open one in: either is the caller's from then on."""
         loop = asyncio.get_running_loop()
         turn: asyncio.Future[Connection | None] = loop.create_future()
         self._line.append(turn)
-        timer = loop.call_later(PATIENCE, turn.cancel)
+        timer = loop.call_later(PATIENCE, _lapse, turn)
         try:
             return await turn
         except asyncio.CancelledError:
-            if loop.time() >= timer.when():
-                raise Unavailable("All database connections are in use; try again in a moment.") from None
+            if turn.done() and not turn.cancelled() and turn.exception() is None:
+                self._pass_on(turn.result())  # handed over in the very moment in which the caller left
             raise
         finally:
             timer.cancel()
 
     async def _opened(self) -> Connection:
-        """In a place that is taken already."""
+        """In a place that is taken already. Who has no patience leaves the opening to whoever comes next."""
+        opening = asyncio.create_task(
+            Connection.connect(self._url, autocommit=True, client_encoding="utf8", connect_timeout=CONNECT_TIMEOUT)
+        )
+        self._opening.add(opening)
+        opening.add_done_callback(self._opening.discard)
         try:
             async with asyncio.timeout(PATIENCE):
-                connection = await Connection.connect(
-                    self._url, autocommit=True, client_encoding="utf8", connect_timeout=CONNECT_TIMEOUT
-                )
-        except (psycopg.Error, TimeoutError) as error:
-            self._hand(None)
+                connection = await asyncio.shield(opening)
+        except psycopg.Error as error:
+            self._pass_on(None)
+            raise Away from error
+        except TimeoutError as error:
+            opening.add_done_callback(self._keep)
             raise Away from error
         except BaseException:
-            self._hand(None)
+            opening.add_done_callback(self._keep)
             raise
         connection.watch()
         return connection
+
+    def _keep(self, opening: "asyncio.Task[Connection]") -> None:
+        if opening.cancelled() or opening.exception() is not None:
+            self._pass_on(None)
+        else:
+            opening.result().watch()
+            self.give(opening.result())
+
+
+def _lapse(turn: "asyncio.Future[Connection | None]") -> None:
+    if not turn.done():
+        turn.set_exception(Unavailable("All database connections are in use; try again in a moment."))

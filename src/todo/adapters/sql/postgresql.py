@@ -78,7 +78,7 @@ class PostgresqlDatabase:
                 return SchemaIsOld()
             case errors.InsufficientPrivilege():
                 return Unavailable("The database does not let this service do its work.")
-            case psycopg.OperationalError() | psycopg.InterfaceError():
+            case psycopg.OperationalError() | psycopg.InterfaceError() | TimeoutError():
                 return Away()
             case _:
                 return None
@@ -92,7 +92,7 @@ class PostgresqlDatabase:
                 return statement.rows(await connection.run(statement.text, parameters, prepare=self._prepares))
             except errors.InvalidSqlStatementName:
                 self._prepares = False  # a transaction pooler: another session came next, and has run nothing
-            except psycopg.Error as error:
+            except (psycopg.Error, TimeoutError) as error:
                 if not (connection.closed and repeats and time.monotonic() - began < PATIENCE):
                     meaning = self.meaning_of(error)
                     if meaning is None:

@@ -86,7 +86,7 @@ class SqliteDatabase:
         match error:
             case DBAPIError():
                 return self.meaning_of(error.orig)
-            case sqlite3.OperationalError() if str(error).startswith("no such "):
+            case sqlite3.OperationalError() if str(error).startswith(("no such table", "no such column")):
                 return SchemaIsOld()
             case sqlite3.OperationalError() | sqlite3.InterfaceError():
                 return Away()
@@ -133,7 +133,7 @@ Manner = Callable[[sqlite3.Connection, Sequence[_Errand]], None]
 
 
 class _Worker:
-    """A thread with a connection of its own. What it was given it does to the end, even when whoever asked is gone."""
+    """A thread with a connection of its own. A change that it was given it makes, even when whoever asked is gone."""
 
     def __init__(self, file: Path, manner: Manner) -> None:
         self._file = file
@@ -188,7 +188,8 @@ class _Worker:
 
 def _one_by_one(connection: sqlite3.Connection, errands: Sequence[_Errand]) -> None:
     for errand in errands:
-        errand.settle(*errand.run(connection))
+        if not errand.done.cancelled():
+            errand.settle(*errand.run(connection))
 
 
 def _in_one_transaction(connection: sqlite3.Connection, errands: Sequence[_Errand]) -> None:
@@ -199,6 +200,8 @@ def _in_one_transaction(connection: sqlite3.Connection, errands: Sequence[_Erran
         connection.execute("SAVEPOINT errand")
         result, error = errand.run(connection)
         if error is not None:
+            if not connection.in_transaction:
+                raise error  # of the whole file, such as a full disk: SQLite has taken everything back
             connection.execute("ROLLBACK TO errand")
         connection.execute("RELEASE errand")
         outcomes.append((errand, result, error))

@@ -4,7 +4,7 @@ import asyncio
 import re
 import sys
 import zlib
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterable
 from typing import Protocol
 
 SHORTEST = 1024
@@ -48,7 +48,7 @@ def _compressor(coding: str) -> Compressor:
     return zlib.compressobj(_GZIP_LEVEL, wbits=_GZIP_WINDOW)
 
 
-async def compressed(parts: AsyncIterable[bytes], coding: str) -> AsyncIterator[bytes]:
+async def compressed(parts: AsyncIterable[bytes], coding: str) -> AsyncGenerator[bytes, None]:
     """The parts in this coding, without holding up the event loop."""
     compressor = _compressor(coding)
     async for part in parts:

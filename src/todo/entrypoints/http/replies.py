@@ -1,6 +1,8 @@
 """Answers as ASGI sends them. Litestar's own Response takes as long to make as all the rest of a request's way."""
 
-from collections.abc import AsyncIterable
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from http import HTTPStatus
 
 from litestar.types import Receive, Scope, Send
@@ -29,12 +31,24 @@ class Reply:
 class StreamedReply:
     """A 200 whose body is sent part by part, as fast as the client takes it."""
 
-    def __init__(self, headers: Headers, parts: AsyncIterable[bytes]) -> None:
+    def __init__(self, headers: Headers, parts: AsyncGenerator[bytes, None]) -> None:
         self._headers = headers
         self._parts = parts
 
-    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+    async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": HTTPStatus.OK, "headers": self._headers})
-        async for part in self._parts:
-            await send({"type": "http.response.body", "body": part, "more_body": True})
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        gone = asyncio.create_task(_disconnected(receive))
+        try:
+            async with aclosing(self._parts) as parts:
+                async for part in parts:
+                    if gone.done():  # a server takes what is sent then, and sends it to nobody
+                        return
+                    await send({"type": "http.response.body", "body": part, "more_body": True})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        finally:
+            gone.cancel()
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -1,7 +1,7 @@
 """The routes of tasks. They translate, and call the use cases."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from http import HTTPStatus
 
 import msgspec
@@ -27,8 +27,11 @@ from todo.entrypoints.http.requests import (
 )
 from todo.wire import TaskDocument, documents_of, etag, if_none_match_holds, json_array, revisions_of_if_match
 
+FIRST_STRETCH = 100
+"""How much of a whole list is read at once with all others' requests. Most lists are no longer."""
+
 LONG_READS = 2
-"""How many stretches of whole lists are read at once. Whoever asks for one task is behind these at most."""
+"""How many of the further stretches are read at once, so that others need not stand in line behind many of them."""
 
 # A task is its owner's: no shared cache keeps it, and a browser asks again before it shows it to whoever signed in.
 _CACHE = (b"cache-control", b"private, no-cache")
@@ -62,12 +65,9 @@ class TaskController(Controller):
         if known is not None:
             revision = await self.tasks.revision(request.user)
             if if_none_match_holds(known, revision):
-                return _not_modified([_etag(revision), *_OF_LIST])
-        if query.limit is None:
-            async with self.long_reads:
-                page = await self._page(request, query)
-        else:
-            page = await self._page(request, query)
+                coding = "any" if "W/" in known else None  # the tag that the list itself came with
+                return _not_modified([_etag(revision, coding), *_OF_LIST])
+        page = await self._page(request, query, query.limit or FIRST_STRETCH)
         headers = [JSON, *_OF_LIST]
         if page.more and query.limit is not None:
             next_page = query.next_page(request.user, page.tasks[-1].position)
@@ -115,15 +115,15 @@ class TaskController(Controller):
         await self.tasks.remove(request.user, task_id_of(request), expected=expected)
         return Reply(HTTPStatus.NO_CONTENT, [])
 
-    async def _page(self, request: ApiRequest, query: ListQuery) -> Page:
-        return await self.tasks.page(request.user, query.wanted, after=query.after, limit=query.limit or PAGE_LENGTH)
+    async def _page(self, request: ApiRequest, query: ListQuery, limit: int) -> Page:
+        return await self.tasks.page(request.user, query.wanted, after=query.after, limit=limit)
 
     async def _stretches(self, request: ApiRequest, query: ListQuery, first: Page) -> AsyncIterator[Sequence[Task]]:
         page = first
         yield page.tasks
         while page.more:
             async with self.long_reads:
-                page = await self._page(request, query._replace(after=page.tasks[-1].position))
+                page = await self._page(request, query._replace(after=page.tasks[-1].position), PAGE_LENGTH)
             yield page.tasks
 
 
@@ -139,7 +139,7 @@ async def options_of_task() -> Response[None]:
 
 
 async def _streamed(
-    request: ApiRequest, headers: Headers, first: Page, array: AsyncIterator[bytes], coding: str | None
+    request: ApiRequest, headers: Headers, first: Page, array: AsyncGenerator[bytes, None], coding: str | None
 ) -> ASGIApp:
     headers = [_etag(first.revision, coding), *headers]
     if coding is not None:
