@@ -8,12 +8,15 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
+from types import GenericAlias
 from typing import Any, NamedTuple
 
-from sqlalchemy import URL, Engine, Select, Table, create_engine
+import msgspec
+from sqlalchemy import URL, ColumnElement, Engine, Select, String, Table, create_engine, func, select, type_coerce
 from sqlalchemy.dialects.sqlite import Insert, insert
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.exc import DBAPIError
@@ -44,13 +47,13 @@ class SqliteDatabase:
         return insert(table)
 
     def reading(self, statement: Select[Any]) -> Read:
-        compiled = Compiled(statement, _DIALECT)
+        answer = _Answer(statement)
 
         async def read(given: Mapping[str, Any]) -> Sequence[Row]:
-            parameters = compiled.parameters(given)
+            parameters = answer.statement.parameters(given)
             rows: Sequence[Row] = await self._done(
                 self._reader,
-                lambda connection: compiled.rows(connection.execute(compiled.text, parameters).fetchall()),
+                lambda connection: answer.rows(connection.execute(answer.statement.text, parameters).fetchall()),
             )
             return rows
 
@@ -103,6 +106,42 @@ class SqliteDatabase:
             if meaning is None:
                 raise
             raise meaning from error
+
+
+class _Answer:
+    """All rows of a statement as one JSON text, which is one step for SQLite and one for msgspec.
+
+    SQLite keeps the order of rows for an aggregate of this kind (from its rule that drops a subquery's ORDER BY these
+    are excepted). Row by row, the reading thread and the event loop would pass Python's lock to and fro: a list took
+    three times as long.
+    """
+
+    def __init__(self, statement: Select[Any]) -> None:
+        rows = statement.subquery("answer")
+        values = [type_coerce(column, String) + "Z" if _is(column, datetime) else column for column in rows.c]
+        whole = select(func.json_group_array(func.json_array(*values)))
+        self.statement = Compiled(whole, _DIALECT)
+        kinds = tuple(_JSON_OF.get(column.type.python_type, column.type.python_type) | None for column in rows.c)
+        self._decode = msgspec.json.Decoder(GenericAlias(list, (GenericAlias(tuple, kinds),))).decode
+        self._truths = [number for number, column in enumerate(rows.c) if _is(column, bool)]
+
+    def rows(self, found: list[tuple[str]]) -> Sequence[Row]:
+        rows: list[Row] = self._decode(found[0][0])
+        if self._truths and rows:
+            columns: list[Any] = list(zip(*rows, strict=True))
+            for number in self._truths:
+                columns[number] = map(_TRUTHS.__getitem__, columns[number])
+            rows = list(zip(*columns, strict=True))
+        return rows
+
+
+_JSON_OF: dict[type, type] = {bool: int}
+"""What SQLite's JSON has for what Python has, where they differ."""
+_TRUTHS = {0: False, 1: True, None: None}
+
+
+def _is(column: ColumnElement[Any], kind: type) -> bool:
+    return column.type.python_type is kind
 
 
 class _Errand(NamedTuple):
