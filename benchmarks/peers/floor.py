@@ -13,15 +13,19 @@ import jwt
 import msgspec
 import uvicorn
 
-from todo.adapters.sql.connections import Connections
+from todo.adapters.sql.connections import Connections, Statement
 
 COLUMNS = "id, user_id, title, completed, created_at, updated_at, version"
-GET = f"SELECT {COLUMNS} FROM tasks WHERE id = $1"
-LIST = f"SELECT {COLUMNS} FROM tasks WHERE user_id = $1 ORDER BY created_at DESC, id DESC LIMIT $2"
-ADD = f"INSERT INTO tasks ({COLUMNS}) VALUES ($1, $2, $3, false, $4, $4, 1) RETURNING {COLUMNS}"
-SAVE = (
+GET = Statement(f"SELECT {COLUMNS} FROM tasks WHERE id = $1", UUID)
+LIST = Statement(f"SELECT {COLUMNS} FROM tasks WHERE user_id = $1 ORDER BY created_at DESC, id DESC LIMIT $2", str, int)
+ADD = Statement(
+    f"INSERT INTO tasks ({COLUMNS}) VALUES ($1, $2, $3, false, $4, $4, 1) RETURNING {COLUMNS}",
+    *(UUID, str, str, datetime),
+)
+SAVE = Statement(
     "UPDATE tasks SET title = $1, completed = $2, updated_at = $3, version = version + 1"
-    f" WHERE id = $4 AND version = $5 RETURNING {COLUMNS}"
+    f" WHERE id = $4 AND version = $5 RETURNING {COLUMNS}",
+    *(str, bool, datetime, UUID, int),
 )
 
 
@@ -53,10 +57,10 @@ def caller(headers: list[tuple[bytes, bytes]]) -> str:
     return callers[token]
 
 
-async def ask(text: str, *parameters: object) -> list[Task]:
+async def ask(statement: Statement, *parameters: object) -> list[Task]:
     connection = await connections.take()
     try:
-        return [Task(*row) for row in await connection.run(text, parameters, prepare=True)]
+        return [Task(*row) for row in await connection.run(statement, parameters, prepare=True)]
     finally:
         connections.give(connection)
 

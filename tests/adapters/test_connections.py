@@ -13,7 +13,7 @@ import pytest
 from tests.support.builders import a_task, later, somebody
 from tests.support.databases import PostgresServer, migrated, postgres_database
 from todo.adapters.sql import connections
-from todo.adapters.sql.connections import Connections
+from todo.adapters.sql.connections import Connections, Statement
 from todo.adapters.sql.database import Away
 from todo.adapters.sql.postgresql import PostgresqlDatabase
 from todo.adapters.sql.store import SqlTaskStore
@@ -138,13 +138,14 @@ async def test_those_who_leave_the_line_take_no_connection_with_them(
             await own.execute("LOCK TABLE tasks IN ACCESS EXCLUSIVE MODE")
             first = asyncio.create_task(store.get(OWNER, task.id))
             await waits_for_a_lock(own)
+            with monkeypatch.context() as patched:
+                patched.setattr(connections, "PATIENCE", 0.05)
+                with pytest.raises(Unavailable, match="in use"):
+                    await store.get(OWNER, task.id)
             in_line = [asyncio.create_task(store.get(OWNER, task.id)) for _ in range(6)]
             await until(lambda: len(pool_of(store)._line) == len(in_line))
             for leaving in in_line[::2]:
                 leaving.cancel()
-            monkeypatch.setattr(connections, "PATIENCE", 0.05)
-            with pytest.raises(Unavailable, match="in use"):
-                await store.get(OWNER, task.id)
         assert await asyncio.gather(first, *in_line[1::2]) == [task] * 4
         # One who leaves in the very turn in which it is their turn.
         for _ in range(20):
@@ -169,7 +170,7 @@ async def test_a_session_that_knows_no_statement_gets_them_in_full(store: SqlTas
     await store.get(OWNER, task.id)
     pool = pool_of(store)
     connection = await pool.take()
-    await connection.run("DEALLOCATE ALL", (), prepare=False)
+    await connection.run(Statement("DEALLOCATE ALL"), (), prepare=False)
     pool.give(connection)
     assert await store.get(OWNER, task.id) == task
     assert (await store.add(a_task(OWNER))).task.revision == 2
@@ -180,8 +181,10 @@ async def test_what_does_not_fit_into_the_socket_is_sent_all_the_same(url: str) 
     connection = await pool.take()
     many = "x" * 50_000_000
     for _ in range(2):
-        assert await connection.run("SELECT length($1::text), 1::bigint", (many,), prepare=True) == [(len(many), 1)]
-        assert await connection.run("SELECT 2::bigint", (), prepare=True) == [(2,)]
+        assert await connection.run(Statement("SELECT length($1), 1::bigint", str), (many,), prepare=True) == [
+            (len(many), 1)
+        ]
+        assert await connection.run(Statement("SELECT 2::bigint"), (), prepare=True) == [(2,)]
     pool.give(connection)
     pool.close()
 
@@ -211,7 +214,7 @@ async def test_a_connection_whose_opening_was_not_waited_for_serves_the_next(
         await pool.take()
     await until(lambda: len(pool._resting) == 1)
     connection = await pool.take()
-    assert await connection.run("SELECT 2::bigint", (), prepare=True) == [(2,)]
+    assert await connection.run(Statement("SELECT 2::bigint"), (), prepare=True) == [(2,)]
     pool.give(connection)
     pool.close()
 
@@ -220,7 +223,7 @@ SILENT = """
 import asyncio, sys
 import psycopg
 from todo.adapters.sql import connections
-from todo.adapters.sql.connections import Connections
+from todo.adapters.sql.connections import Connections, Statement
 
 async def main():
     connections.SILENCE = 0.1
@@ -230,7 +233,7 @@ async def main():
         for _ in range(5):
             connection = await pool.take()
             try:
-                await connection.run("SELECT id FROM tasks", (), prepare=True)
+                await connection.run(Statement("SELECT id FROM tasks"), (), prepare=True)
             except TimeoutError:
                 print("given up")
             pool.give(connection)

@@ -1,7 +1,7 @@
 """The schema's history ends where the tables are, on both databases."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -175,10 +175,10 @@ async def test_a_page_is_read_where_it_begins_in_the_index(
     database: Database, monkeypatch: pytest.MonkeyPatch, wanted: Filter, index: str
 ) -> None:
     """So that it costs the same however deep it lies."""
-    sent: list[tuple[str, tuple[Any, ...]]] = []
+    sent: list[tuple[str, Sequence[Any]]] = []
     parameters_of = Compiled.parameters
 
-    def note(self: Compiled, given: Mapping[str, Any]) -> tuple[Any, ...]:
+    def note(self: Compiled, given: Mapping[str, Any]) -> Sequence[Any]:
         parameters = parameters_of(self, given)
         sent.append((self.text, parameters))
         return parameters

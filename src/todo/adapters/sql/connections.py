@@ -6,17 +6,19 @@ than half of what a statement costs (docs/decisions/13).
 
 import asyncio
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import suppress
-from functools import cache
+from datetime import datetime
 from hashlib import sha256
 from typing import Any
+from uuid import UUID
 
 import psycopg
-from psycopg import AsyncConnection, errors, generators
-from psycopg.abc import PQGen
+from psycopg import AsyncConnection, adapters, errors, generators
+from psycopg.abc import Buffer, Dumper, PQGen
 from psycopg.adapt import PyFormat, Transformer
 from psycopg.pq import ExecStatus, Format, TransactionStatus
+from psycopg.types.numeric import Int8
 from psycopg.waiting import Ready, Wait
 
 from todo.adapters.sql.database import Away
@@ -34,6 +36,32 @@ SILENCE = 20
 
 PULSE = 0.25
 """Seconds between two looks at a connection that is waited for."""
+
+
+_DUMPERS: dict[type, Dumper] = {
+    kind: adapters.get_dumper(kind, PyFormat.BINARY)(kind) for kind in (UUID, str, bool, bytes, datetime)
+}
+_DUMPERS[int] = adapters.get_dumper(Int8, PyFormat.BINARY)(Int8)
+"""What writes a value of this type as PostgreSQL has it in binary. A datetime is aware."""
+
+
+class Statement:
+    """In PostgreSQL's words, with the types of its parameters: chosen once, and not anew for every value.
+
+    Its name says what it is: behind a transaction pooler, where another's session may come next, that session has the
+    very same statement by this name or none.
+    """
+
+    def __init__(self, text: str, *kinds: type) -> None:
+        dumpers = [_DUMPERS[kind] for kind in kinds]
+        self.text = text.encode()
+        self.types = [dumper.oid for dumper in dumpers]
+        self.name = b"todo_" + sha256(f"{text} {self.types}".encode()).hexdigest()[:32].encode()
+        self.formats = [Format.BINARY] * len(kinds)
+        self._dumps = [dumper.dump for dumper in dumpers]
+
+    def dumped(self, parameters: Sequence[Any]) -> list[Buffer | None]:
+        return [None if value is None else dump(value) for dump, value in zip(self._dumps, parameters, strict=True)]
 
 
 class Connection(AsyncConnection[Any]):
@@ -55,27 +83,21 @@ class Connection(AsyncConnection[Any]):
         self._transformer = Transformer(None)
         self._at_server: set[bytes] = set()
 
-    async def run(self, text: str, parameters: Row, *, prepare: bool) -> list[Row]:
+    async def run(self, statement: Statement, parameters: Sequence[Any], *, prepare: bool) -> list[Row]:
         """The rows of one statement, in autocommit. A connection that breaks over it is closed."""
-        transformer = self._transformer
-        dumped = transformer.dump_sequence(parameters, [PyFormat.BINARY] * len(parameters))
-        types, formats = transformer.types, transformer.formats
-        query = text.encode()
+        dumped = statement.dumped(parameters)
         if prepare:
-            # Named for what it is: behind a transaction pooler, where another's session may come next, that session
-            # has the very same statement by this name or none.
-            name = _name_of(query, types)
-            if name not in self._at_server:
-                self.pgconn.send_prepare(name, query, types)
+            if statement.name not in self._at_server:
+                self.pgconn.send_prepare(statement.name, statement.text, statement.types)
                 with suppress(errors.DuplicatePreparedStatement):
                     await self._result()
-                self._at_server.add(name)
-            self.pgconn.send_query_prepared(name, dumped, formats, Format.BINARY)
+                self._at_server.add(statement.name)
+            self.pgconn.send_query_prepared(statement.name, dumped, statement.formats, Format.BINARY)
         else:
-            self.pgconn.send_query_params(query, dumped, types, formats, Format.BINARY)
+            self.pgconn.send_query_params(statement.text, dumped, statement.types, statement.formats, Format.BINARY)
         result = await self._result()
-        transformer.set_pgresult(result)
-        rows: list[Row] = transformer.load_rows(0, result.ntuples, tuple)
+        self._transformer.set_pgresult(result)
+        rows: list[Row] = self._transformer.load_rows(0, result.ntuples, tuple)
         return rows
 
     async def _result(self) -> Any:
@@ -161,11 +183,6 @@ class Connection(AsyncConnection[Any]):
             self._watched = None
 
 
-@cache
-def _name_of(query: bytes, types: tuple[int, ...]) -> bytes:
-    return b"todo_" + sha256(b"%b %a" % (query, types)).hexdigest()[:32].encode()
-
-
 def _begun(gen: PQGen[Any], state: Any) -> Generator[Any, Any, Any]:
     """A generator that has begun, as one to begin."""
     while True:
@@ -185,7 +202,9 @@ class Connections:
         self._resting: list[Connection] = []
         self._places = 0
         """Taken by connections: those at rest, in use, and being opened."""
-        self._line: deque[asyncio.Future[Connection | None]] = deque()
+        self._line: deque[tuple[float, asyncio.Future[Connection | None]]] = deque()
+        """Until when they wait, by the event loop's clock, and what for."""
+        self._lapsing: asyncio.TimerHandle | None = None
         self._opening: set[asyncio.Task[Connection]] = set()
         self._is_closed = False
 
@@ -215,7 +234,7 @@ class Connections:
     def _pass_on(self, connection: Connection | None) -> None:
         """A connection, or None for a place to open one in: to the first in line, or to where they rest."""
         while self._line:
-            first = self._line.popleft()
+            _, first = self._line.popleft()
             if not first.done():
                 first.set_result(connection)
                 return
@@ -228,16 +247,26 @@ class Connections:
         """A connection, or None for a place to open one in: either is the caller's from then on."""
         loop = asyncio.get_running_loop()
         turn: asyncio.Future[Connection | None] = loop.create_future()
-        self._line.append(turn)
-        timer = loop.call_later(PATIENCE, _lapse, turn)
+        self._line.append((loop.time() + PATIENCE, turn))
+        if self._lapsing is None:  # one timer for all of them: all have the same patience
+            self._lapsing = loop.call_later(PATIENCE, self._lapse, loop)
         try:
             return await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled() and turn.exception() is None:
                 self._pass_on(turn.result())  # handed over in the very moment in which the caller left
             raise
-        finally:
-            timer.cancel()
+
+    def _lapse(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._lapsing = None
+        while self._line:
+            until, first = self._line[0]
+            if until > loop.time() and not first.done():
+                self._lapsing = loop.call_at(until, self._lapse, loop)
+                return
+            self._line.popleft()
+            if not first.done():
+                first.set_exception(Unavailable("All database connections are in use; try again in a moment."))
 
     async def _opened(self) -> Connection:
         """In a place that is taken already. Who has no patience leaves the opening to whoever comes next."""
@@ -267,8 +296,3 @@ class Connections:
         else:
             opening.result().watch()
             self.give(opening.result())
-
-
-def _lapse(turn: "asyncio.Future[Connection | None]") -> None:
-    if not turn.done():
-        turn.set_exception(Unavailable("All database connections are in use; try again in a moment."))

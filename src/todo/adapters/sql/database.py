@@ -19,6 +19,8 @@ READY_TIMEOUT = 2
 
 Read = Callable[[Mapping[str, Any]], Awaitable[Sequence[Row]]]
 """Runs a statement with parameters."""
+ReadBeside = Callable[[Mapping[str, Any]], Awaitable[tuple[Sequence[Row], Any]]]
+"""Runs two statements as one, with parameters: the rows of the first, and the value of the second."""
 Change = Callable[[Mapping[str, Any]], Awaitable[Row | None]]
 """Makes a change with parameters, wholly or not at all. The row is that of the chain's last link."""
 
@@ -31,6 +33,11 @@ class Database(Protocol):
         ...
 
     def reading(self, statement: Select[Any]) -> Read: ...
+
+    def reading_beside(self, statement: Select[Any], latest: Sequence[Column[Any]], beside: Select[Any]) -> ReadBeside:
+        """What two statements find at the very same moment. The first has its rows in descending order of these
+        columns, the second at most one row of one value, which is None without a row."""
+        ...
 
     def changing(self, chain: Chain) -> Change: ...
 

@@ -1,20 +1,21 @@
 """PostgreSQL: each read and each change is one statement in autocommit."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any
 
 import psycopg
 from psycopg import errors
 from psycopg.conninfo import conninfo_to_dict
-from sqlalchemy import Engine, Select, Table, create_engine
+from sqlalchemy import Column, Engine, Select, Table, create_engine, select, true
 from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.exc import DBAPIError
 
+from todo.adapters.sql import statements
 from todo.adapters.sql.chain import Chain, as_one_statement
-from todo.adapters.sql.connections import CONNECT_TIMEOUT, PATIENCE, Connections
-from todo.adapters.sql.database import Away, Change, Read, SchemaIsOld
+from todo.adapters.sql.connections import CONNECT_TIMEOUT, PATIENCE, Connections, Statement
+from todo.adapters.sql.database import Away, Change, Read, ReadBeside, SchemaIsOld
 from todo.adapters.sql.statements import Compiled, Row
 from todo.domain.refusals import Unavailable
 
@@ -43,15 +44,28 @@ class PostgresqlDatabase:
         return insert(table)
 
     def reading(self, statement: Select[Any]) -> Read:
-        compiled = Compiled(statement, _DIALECT)
+        compiled = _Compiled(statement)
 
-        async def read(given: Mapping[str, Any]) -> Sequence[Row]:
-            return await self._rows(compiled, given, repeats=REPEATS)
+        def read(given: Mapping[str, Any]) -> Awaitable[Sequence[Row]]:
+            return self._rows(compiled, given, repeats=REPEATS)
 
         return read
 
+    def reading_beside(self, statement: Select[Any], latest: Sequence[Column[Any]], beside: Select[Any]) -> ReadBeside:
+        """The value stands in every row, or alone in one where there would be none."""
+        rows, value = statement.add_columns(true().label("found")).subquery("stretch"), beside.subquery("beside")
+        whole = select(*rows.c, *value.c).select_from(value.outerjoin(rows, true()))
+        read = self.reading(whole.order_by(*(rows.c[column.key].desc() for column in latest)))
+
+        async def read_beside(given: Mapping[str, Any]) -> tuple[Sequence[Row], Any]:
+            found = await read(given)
+            value = found[0][-1] if found else None
+            return [row[:-2] for row in found if row[-2]], value
+
+        return read_beside
+
     def changing(self, chain: Chain) -> Change:
-        compiled = Compiled(as_one_statement(chain), _DIALECT)
+        compiled = _Compiled(as_one_statement(chain))
 
         async def change(given: Mapping[str, Any]) -> Row | None:
             rows = await self._rows(compiled, given, repeats=0)
@@ -83,13 +97,13 @@ class PostgresqlDatabase:
             case _:
                 return None
 
-    async def _rows(self, statement: Compiled, given: Mapping[str, Any], *, repeats: int) -> Sequence[Row]:
-        parameters = statement.parameters(given)
+    async def _rows(self, compiled: "_Compiled", given: Mapping[str, Any], *, repeats: int) -> Sequence[Row]:
+        parameters = compiled.parameters(given)
         began = time.monotonic()
         while True:
             connection = await self._connections.take()
             try:
-                return statement.rows(await connection.run(statement.text, parameters, prepare=self._prepares))
+                return compiled.rows(await connection.run(compiled.statement, parameters, prepare=self._prepares))
             except errors.InvalidSqlStatementName:
                 self._prepares = False  # a transaction pooler: another session came next, and has run nothing
             except (psycopg.Error, TimeoutError) as error:
@@ -101,3 +115,9 @@ class PostgresqlDatabase:
                 repeats -= 1
             finally:
                 self._connections.give(connection)
+
+
+class _Compiled(Compiled):
+    def __init__(self, statement: statements.Statement) -> None:
+        super().__init__(statement, _DIALECT)
+        self.statement = Statement(self.text, *self.kinds)

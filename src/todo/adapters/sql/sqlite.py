@@ -16,13 +16,13 @@ from types import GenericAlias
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import URL, ColumnElement, Engine, Select, String, Table, create_engine, func, select, type_coerce
+from sqlalchemy import URL, Column, Engine, Select, String, Table, create_engine, func, select, type_coerce
 from sqlalchemy.dialects.sqlite import Insert, insert
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.exc import DBAPIError
 
 from todo.adapters.sql.chain import Chain, as_statements
-from todo.adapters.sql.database import Away, Change, Read, SchemaIsOld
+from todo.adapters.sql.database import Away, Change, Read, ReadBeside, SchemaIsOld
 from todo.adapters.sql.statements import Compiled, Row
 from todo.domain.refusals import Unavailable
 
@@ -47,17 +47,24 @@ class SqliteDatabase:
         return insert(table)
 
     def reading(self, statement: Select[Any]) -> Read:
-        answer = _Answer(statement)
+        found = _Found(statement)
+        compiled = Compiled(select(found.as_json), _DIALECT)
 
         async def read(given: Mapping[str, Any]) -> Sequence[Row]:
-            parameters = answer.statement.parameters(given)
-            rows: Sequence[Row] = await self._done(
-                self._reader,
-                lambda connection: answer.rows(connection.execute(answer.statement.text, parameters).fetchall()),
-            )
-            return rows
+            [[text]] = await self._read(compiled, given)
+            return found.rows(text)
 
         return read
+
+    def reading_beside(self, statement: Select[Any], latest: Sequence[Column[Any]], beside: Select[Any]) -> ReadBeside:  # noqa: ARG002 - the order is kept
+        found = _Found(statement)
+        compiled = Compiled(select(found.as_json, beside.scalar_subquery()), _DIALECT)
+
+        async def read_beside(given: Mapping[str, Any]) -> tuple[Sequence[Row], Any]:
+            [[text, value]] = await self._read(compiled, given)
+            return found.rows(text), value
+
+        return read_beside
 
     def changing(self, chain: Chain) -> Change:
         links = [(Compiled(statement, _DIALECT), kept) for statement, kept in as_statements(chain)]
@@ -98,6 +105,12 @@ class SqliteDatabase:
             case _:
                 return None
 
+    async def _read(self, compiled: Compiled, given: Mapping[str, Any]) -> Any:
+        parameters = compiled.parameters(given)
+        return await self._done(
+            self._reader, lambda connection: connection.execute(compiled.text, parameters).fetchall()
+        )
+
     async def _done(self, worker: "_Worker", act: Callable[[sqlite3.Connection], Any]) -> Any:
         try:
             return await worker.do(act)
@@ -108,7 +121,7 @@ class SqliteDatabase:
             raise meaning from error
 
 
-class _Answer:
+class _Found:
     """All rows of a statement as one JSON text, which is one step for SQLite and one for msgspec.
 
     SQLite keeps the order of rows for an aggregate of this kind (from its rule that drops a subquery's ORDER BY these
@@ -117,31 +130,16 @@ class _Answer:
     """
 
     def __init__(self, statement: Select[Any]) -> None:
-        rows = statement.subquery("answer")
-        values = [type_coerce(column, String) + "Z" if _is(column, datetime) else column for column in rows.c]
-        whole = select(func.json_group_array(func.json_array(*values)))
-        self.statement = Compiled(whole, _DIALECT)
-        kinds = tuple(_JSON_OF.get(column.type.python_type, column.type.python_type) | None for column in rows.c)
-        self._decode = msgspec.json.Decoder(GenericAlias(list, (GenericAlias(tuple, kinds),))).decode
-        self._truths = [number for number, column in enumerate(rows.c) if _is(column, bool)]
-
-    def rows(self, found: list[tuple[str]]) -> Sequence[Row]:
-        rows: list[Row] = self._decode(found[0][0])
-        if self._truths and rows:
-            columns: list[Any] = list(zip(*rows, strict=True))
-            for number in self._truths:
-                columns[number] = map(_TRUTHS.__getitem__, columns[number])
-            rows = list(zip(*columns, strict=True))
-        return rows
-
-
-_JSON_OF: dict[type, type] = {bool: int}
-"""What SQLite's JSON has for what Python has, where they differ."""
-_TRUTHS = {0: False, 1: True, None: None}
-
-
-def _is(column: ColumnElement[Any], kind: type) -> bool:
-    return column.type.python_type is kind
+        rows = statement.subquery("found")
+        values = [
+            type_coerce(column, String) + "Z" if column.type.python_type is datetime else column for column in rows.c
+        ]
+        self.as_json = select(func.json_group_array(func.json_array(*values))).scalar_subquery()
+        kinds = tuple(column.type.python_type | None for column in rows.c)
+        # SQLite has 0 and 1 for false and true, which only a decoder that is not strict takes.
+        self.rows: Callable[[str], Sequence[Row]] = msgspec.json.Decoder(
+            GenericAlias(list, (GenericAlias(tuple, kinds),)), strict=False
+        ).decode
 
 
 class _Errand(NamedTuple):

@@ -26,6 +26,8 @@ class Compiled:
         compiled = statement.compile(dialect=dialect)
         self.text = str(compiled)
         self._names: Sequence[str] = compiled.positiontup or ()
+        self.kinds = [compiled.binds[name].type.python_type for name in self._names]
+        """Of its parameters, in the order of their places."""
         self._constants = {name: value for name, value in compiled.params.items() if value is not None}
         self._to_driver = [
             (name, processor)
@@ -37,12 +39,13 @@ class Compiled:
         ]
         self._is_plain = not any(self._to_python)
 
-    def parameters(self, given: Mapping[str, Any]) -> Row:
+    def parameters(self, given: Mapping[str, Any]) -> Sequence[Any]:
         """In the order of their places; what is given beyond them is left out."""
-        values = {**self._constants, **given}
-        for name, processor in self._to_driver:
-            values[name] = processor(values[name])
-        return tuple([values[name] for name in self._names])
+        if self._constants or self._to_driver:
+            given = {**self._constants, **given}
+            for name, processor in self._to_driver:
+                given[name] = processor(given[name])
+        return [given[name] for name in self._names]
 
     def rows(self, rows: Sequence[Row]) -> Sequence[Row]:
         """The driver's rows, with the values that Python has for them."""

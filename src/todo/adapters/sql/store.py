@@ -6,10 +6,10 @@ from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, select, true, tuple_
+from sqlalchemy import Integer, bindparam, select, true, tuple_
 
 from todo.adapters.sql import changes
-from todo.adapters.sql.database import Database, Read
+from todo.adapters.sql.database import Database, ReadBeside
 from todo.adapters.sql.tables import tasks, users
 from todo.domain.ports import KEY_LIFETIME, PAGE_LENGTH, Added, Filter, Page
 from todo.domain.refusals import KeyReused, TaskChanged, TaskNotFound
@@ -100,26 +100,21 @@ class SqlTaskStore:
         if after is not None:
             parts["after_time"], parts["after_id"] = after
         # One more than asked for tells whether the list goes on.
-        rows = await self._listing(*parts)({"owner": owner, "limit": limit + 1, **parts})
-        revision = rows[0][-1] if rows else 0
-        if rows and rows[0][0] is None:
-            rows = ()
-        return Page([Task._make(row[:-1]) for row in rows[:limit]], more=len(rows) > limit, revision=revision)
+        rows, revision = await self._listing(*parts)({"owner": owner, "limit": limit + 1, **parts})
+        return Page(list(map(Task._make, rows[:limit])), more=len(rows) > limit, revision=revision or 0)
 
     async def revision(self, owner: UserId) -> int:
         rows = await self._revision({"owner": owner})
         return int(rows[0][0]) if rows else 0
 
-    def _listing_of(self, *parts: str) -> Read:
-        """Beside each task its owner's revision, of the very same moment; that alone of an owner without any."""
+    def _listing_of(self, *parts: str) -> ReadBeside:
+        """Beside the tasks their owner's revision: of the moment in which they were read, neither older nor newer."""
         stretch = select(*_TASK).where(tasks.c.user_id == bindparam("owner"), *(_WANTED[part] for part in parts))
-        stretch = stretch.order_by(tasks.c.created_at.desc(), tasks.c.id.desc()).limit(bindparam("limit"))
-        of_stretch = stretch.subquery("stretch")
-        statement = select(*of_stretch.c, users.c.revision)
-        return self._database.reading(
-            statement.select_from(users.outerjoin(of_stretch, true()))
-            .where(users.c.id == bindparam("owner"))
-            .order_by(of_stretch.c.created_at.desc(), of_stretch.c.id.desc())
+        latest = (tasks.c.created_at, tasks.c.id)
+        return self._database.reading_beside(
+            stretch.order_by(*(column.desc() for column in latest)).limit(bindparam("limit", type_=Integer)),
+            latest,
+            _REVISION,
         )
 
 

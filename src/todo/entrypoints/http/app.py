@@ -11,7 +11,7 @@ from litestar.types import ASGIApp
 
 from todo.composition import Service, compose
 from todo.entrypoints.http import docs, problems
-from todo.entrypoints.http.authentication import authentication
+from todo.entrypoints.http.authentication import authenticated
 from todo.entrypoints.http.cors import Cors
 from todo.entrypoints.http.edge import Edge
 from todo.entrypoints.http.tasks import LONG_READS, TaskController, options_of_list, options_of_task
@@ -22,7 +22,7 @@ logger = logging.getLogger("todo.http")
 
 def create_app(service: Service, *, cors_origins: Sequence[str] = ()) -> ASGIApp:
     class Controller(TaskController):
-        before_request = staticmethod(authentication(service.tokens))
+        middleware = (authenticated(service.tokens),)
         tasks = service.tasks
         long_reads = asyncio.Semaphore(LONG_READS)
 

@@ -41,7 +41,9 @@ class Edge:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                given = ((name, _with_head(value) if name == b"allow" else value) for name, value in message["headers"])
+                given = message["headers"]
+                if scope["method"] == "OPTIONS" or message["status"] == 405:
+                    given = [(name, _with_head(value) if name == b"allow" else value) for name, value in given]
                 message["headers"] = [*given, *added]
             elif is_head and message["type"] == "http.response.body":
                 message["body"] = b""

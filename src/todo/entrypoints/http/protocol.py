@@ -1,30 +1,43 @@
-"""uvicorn's HTTP/1.1, but for three things that never reach the application."""
+"""uvicorn's HTTP/1.1, but for what never reaches the application."""
 
 import asyncio
 import re
+from collections.abc import Collection
 from typing import Any
 from uuid import uuid4
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from todo.entrypoints.http import problems
+
+LOOK = 2
+"""Seconds between two looks at what a client does."""
+
+REST = 5
+"""Seconds that a connection is kept for the next request."""
+
+SLOW = 30
+"""Seconds that a client may take to send a request whole, or not take anything of what is sent."""
 
 _HEAD = re.compile(rb"[A-Z]+ .*?\r\n\r\n", re.DOTALL)
 _UPGRADE = re.compile(rb"(?<=\r\n)upgrade(?=:)", re.IGNORECASE)
 
 
 class JoinedWrites:
-    """A transport that writes once in a turn of the event loop: an answer's head and body in one go, and not in two.
+    """A transport that keeps the head of an answer until its body begins, so that both go out in one system call.
 
-    A write costs as much as a tenth of a short answer. What is long is written on at once, so that the transport
-    can say when the client takes no more.
+    While many are served at once it also keeps what is short until the event loop's next turn, so that what wakes
+    clients comes in rows: that takes a tenth of a request's time on the processor. Few need not wait for that.
     """
 
     LONG = 16 * 1024
-    """Bytes."""
+    """Bytes of what is sent on at once, so that the transport can say when the client takes no more."""
+    MANY = 8
+    """Requests at once."""
 
-    def __init__(self, transport: Any) -> None:
+    def __init__(self, transport: Any, served: Collection[Any]) -> None:
         self._transport = transport
+        self._served = served
         self._loop = asyncio.get_running_loop()
         self._parts: list[bytes] = []
 
@@ -33,19 +46,23 @@ class JoinedWrites:
 
     def write(self, data: bytes) -> None:
         if not self._parts:
-            self._loop.call_soon(self._flush)
+            self._loop.call_soon(self.flush)
         self._parts.append(data)
         if len(data) > self.LONG:
-            self._flush()
+            self.flush()
 
-    def close(self) -> None:
-        self._flush()
-        self._transport.close()
+    def answered(self) -> None:
+        if len(self._served) <= self.MANY:
+            self.flush()
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
         parts, self._parts = self._parts, []
         if parts and not self._transport.is_closing():
             self._transport.write(b"".join(parts))
+
+    def close(self) -> None:
+        self.flush()
+        self._transport.close()
 
 
 class Protocol(HttpToolsProtocol):
@@ -54,10 +71,25 @@ class Protocol(HttpToolsProtocol):
     httptools takes the body of a request that asks for an upgrade for the next protocol's data, and it is lost;
     some clients offer h2c with their first request. What is mended is a head that comes in one piece at the start of
     what is received, as those clients send it.
+
+    Clients have their time, and a connection looks at its own now and then: uvicorn starts a timer for every request,
+    and has one for those at rest alone.
     """
 
-    def connection_made(self, transport: Any) -> None:
-        super().connection_made(JoinedWrites(transport))  # type: ignore[arg-type] # it does what a transport does
+    transport: Any
+    _receiving_since: float | None = None
+    _stuck_since: float | None = None
+    _unsent = 0
+    _at_rest_since = 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(JoinedWrites(transport, self.tasks))  # type: ignore[arg-type] # it does what one does
+        self._at_rest_since = self.loop.time()
+        self._look = self.loop.call_later(LOOK, self._judge_client)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._look.cancel()
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         if b"upgrade:" in data.lower():
@@ -66,11 +98,65 @@ class Protocol(HttpToolsProtocol):
                 data = _UPGRADE.sub(b"ignored", head[0]) + data[head.end() :]
         super().data_received(data)
 
+    def on_message_begin(self) -> None:
+        self._receiving_since = self.loop.time()
+        super().on_message_begin()
+
+    def on_message_complete(self) -> None:
+        self._receiving_since = None
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """As uvicorn's, but for its timer."""
+        self.server_state.total_requests += 1
+        self.transport.answered()
+        if self.transport.is_closing():
+            return
+        self._at_rest_since = now = self.loop.time()
+        if self.flow.read_paused and self._receiving_since is not None:
+            self._receiving_since = now  # it was not the client who held up the next request
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+
+    def pause_writing(self) -> None:
+        self._stuck_since = self.loop.time()
+        self._unsent = self.transport.get_write_buffer_size()
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        self._stuck_since = None
+        super().resume_writing()
+
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - ours says it for a person
-        _, body, _ = problems.render(problems.InvalidRequest("This is not a valid HTTP/1.1 request."))
-        head = (
-            f"HTTP/1.1 400 Bad Request\r\ncontent-type: {problems.MEDIA_TYPE}\r\ncontent-length: {len(body)}\r\n"
-            f"x-request-id: {uuid4().hex}\r\nconnection: close\r\n\r\n"
-        )
-        self.transport.write(head.encode() + body)
+        self._refuse(400, "This is not a valid HTTP/1.1 request.")
+
+    def _judge_client(self) -> None:
+        now = self.loop.time()
+        cycle: RequestResponseCycle | None = self.cycle
+        is_answered = cycle is None or cycle.response_complete
+        if self._stuck_since is not None:
+            before, self._unsent = self._unsent, self.transport.get_write_buffer_size()
+            if self._unsent < before:
+                self._stuck_since = now
+            elif now - self._stuck_since > SLOW:
+                self.transport.abort()
+        elif self._receiving_since is not None and not self.flow.read_paused:
+            if now - self._receiving_since > SLOW:
+                self._refuse(408, f"The request did not come whole within {SLOW} seconds; send it again.")
+        elif is_answered and now - self._at_rest_since > REST:
+            self.transport.close()
+        if not self.transport.is_closing():
+            self._look = self.loop.call_later(LOOK, self._judge_client)
+
+    def _refuse(self, status: int, detail: str) -> None:
+        """With what the application would send, had it seen the request; and the connection ends."""
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is None or cycle.response_complete or not cycle.response_started:
+            _, body, _ = problems.render(problems.InvalidRequest(detail, status=status))
+            head = (
+                f"HTTP/1.1 {status} {problems.phrase(status)}\r\ncontent-type: {problems.MEDIA_TYPE}\r\n"
+                f"content-length: {len(body)}\r\nx-request-id: {uuid4().hex}\r\nconnection: close\r\n\r\n"
+            )
+            self.transport.write(head.encode() + body)
         self.transport.close()

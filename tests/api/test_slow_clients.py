@@ -1,0 +1,111 @@
+"""Clients that take their time: a real server on a real socket, with less patience than it has."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+import uvicorn
+
+from tests.support.builders import a_task
+from tests.support.serving import application, signed
+from todo.adapters.memory import MemoryTaskStore
+from todo.domain.task import UserId
+from todo.entrypoints.http import protocol
+from todo.entrypoints.http.protocol import Protocol
+
+HEAD = f"Host: x\r\nAuthorization: Bearer {signed()}\r\n"
+GET = f"GET /api/tasks HTTP/1.1\r\n{HEAD}\r\n".encode()
+Client = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    while not holds():  # noqa: ASYNC110 - nobody tells of it
+        await asyncio.sleep(0.002)
+
+
+@pytest.fixture
+async def server(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[uvicorn.Server]:
+    monkeypatch.setattr(protocol, "LOOK", 0.02)
+    monkeypatch.setattr(protocol, "SLOW", 0.3)
+    monkeypatch.setattr(protocol, "REST", 0.6)
+    store = MemoryTaskStore()
+    for _ in range(3000):
+        await store.add(a_task(UserId("ann"), title="\U0001d11e" * 500))
+    config = uvicorn.Config(application(store), http=Protocol, log_level="critical", lifespan="off", port=0)
+    server = uvicorn.Server(config)
+    serving = asyncio.create_task(server.serve())
+    await until(lambda: server.started)
+    yield server
+    server.should_exit = True
+    await serving
+
+
+@pytest.fixture
+async def client(server: uvicorn.Server) -> AsyncIterator[Client]:
+    address = server.servers[0].sockets[0].getsockname()
+    # A small buffer, so that whoever does not read holds up the server soon.
+    taking = socket.socket()
+    taking.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    taking.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(taking, address)
+    reader, writer = await asyncio.open_connection(sock=taking)
+    yield reader, writer
+    writer.close()
+
+
+async def test_half_a_head_is_waited_for_no_longer_than_slow_clients_need(client: Client) -> None:
+    reader, writer = client
+    writer.write(GET[:-4])
+    answer = await reader.read()
+    assert answer.startswith(b"HTTP/1.1 408 Request Timeout")
+    assert b"application/problem+json" in answer
+    assert b"send it again" in answer
+
+
+async def test_a_body_that_never_ends_is_cut_off_however_it_trickles(client: Client, server: uvicorn.Server) -> None:
+    reader, writer = client
+    writer.write(f"POST /api/tasks HTTP/1.1\r\n{HEAD}Content-Length: 1000\r\n\r\n".encode())
+
+    async def trickle() -> None:
+        while True:
+            writer.write(b" ")
+            await asyncio.sleep(0.02)
+
+    trickling = asyncio.create_task(trickle())
+    answer = await reader.read()
+    trickling.cancel()
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    await until(lambda: not server.server_state.tasks)
+
+
+async def test_a_connection_at_rest_is_closed_and_one_in_use_is_not(client: Client) -> None:
+    reader, writer = client
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    while loop.time() - began < 1:
+        writer.write(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await reader.readuntil(b'"ok"}')).startswith(b"HTTP/1.1 200")
+        await asyncio.sleep(0.1)
+    assert await reader.read() == b""
+
+
+async def test_who_does_not_read_the_answer_is_cut_off(client: Client, server: uvicorn.Server) -> None:
+    _, writer = client
+    await until(lambda: bool(server.server_state.connections))
+    assert isinstance(writer.transport, asyncio.ReadTransport)
+    writer.transport.pause_reading()  # as a client that is busy with something else
+    writer.write(GET)
+    await until(lambda: bool(server.server_state.tasks))
+    await until(lambda: not server.server_state.tasks and not server.server_state.connections)
+
+
+async def test_who_reads_slowly_but_steadily_gets_everything(client: Client) -> None:
+    reader, writer = client
+    writer.write(GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+    received = b""
+    while part := await reader.read(200_000):
+        received += part
+        await asyncio.sleep(0.02)
+    assert received.endswith(b"]\r\n0\r\n\r\n")
+    assert received.count(b'"id"') == 3000
