@@ -76,8 +76,8 @@ class TaskDocument(Struct, frozen=True, gc=False):
 
 def documents_of(tasks: Sequence[Task]) -> list[TaskDocument]:
     return [
-        TaskDocument(task.id, task.title, task.completed, task.owner, task.created_at, task.updated_at, task.revision)
-        for task in tasks
+        TaskDocument(id_, title, completed, owner, created_at, updated_at, revision)
+        for id_, owner, title, completed, created_at, updated_at, revision in tasks
     ]
 
 

@@ -52,15 +52,18 @@ class PostgresqlDatabase:
         return read
 
     def reading_beside(self, statement: Select[Any], latest: Sequence[Column[Any]], beside: Select[Any]) -> ReadBeside:
-        """The value stands in every row, or alone in one where there would be none."""
-        rows, value = statement.add_columns(true().label("found")).subquery("stretch"), beside.subquery("beside")
+        """The value stands in every row, or in one of nothing else where there would be none."""
+        rows, value = statement.subquery("stretch"), beside.subquery("beside")
         whole = select(*rows.c, *value.c).select_from(value.outerjoin(rows, true()))
         read = self.reading(whole.order_by(*(rows.c[column.key].desc() for column in latest)))
 
         async def read_beside(given: Mapping[str, Any]) -> tuple[Sequence[Row], Any]:
             found = await read(given)
-            value = found[0][-1] if found else None
-            return [row[:-2] for row in found if row[-2]], value
+            if not found:
+                return (), None
+            *first, value = found[0]
+            is_row = any(one is not None for one in first)
+            return ([row[:-1] for row in found] if is_row else ()), value
 
         return read_beside
 

@@ -19,9 +19,6 @@ from todo.entrypoints.http.app import from_settings
 from todo.entrypoints.http.protocol import Protocol
 from todo.settings import InvalidSetting, Settings
 
-UNSENT = 128 * 1024
-"""Bytes that the kernel takes of an answer before they are sent."""
-
 GRACE = 10
 """Seconds that requests in flight get when the server is told to stop."""
 
@@ -90,9 +87,6 @@ def _listen(host: str, port: int) -> socket.socket:
     except (OSError, UnicodeError) as error:
         reason = (getattr(error, "strerror", None) or "no such address").partition(" (")[0]
         raise CannotListen(f"can't listen on {host}, port {port}: {reason}") from None
-    if hasattr(socket, "TCP_NOTSENT_LOWAT"):
-        # What a client has not taken yet waits here and not in the kernel, so that one who takes nothing is known.
-        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
     listening.set_inheritable(True)
     return listening
 
