@@ -4,6 +4,7 @@ No framework, no layers, no rules beyond ownership. What the service costs more 
 From the environment: DATABASE_URL, BETTER_AUTH_SECRET, PORT.
 """
 
+import asyncio
 import os
 from datetime import UTC, datetime
 from typing import Any
@@ -13,7 +14,8 @@ import jwt
 import msgspec
 import uvicorn
 
-from todo.adapters.sql.connections import Connections, Statement
+from todo.adapters.sql.connection import Statement
+from todo.adapters.sql.pool import Pool
 
 COLUMNS = "id, user_id, title, completed, created_at, updated_at, version"
 GET = Statement(f"SELECT {COLUMNS} FROM tasks WHERE id = $1", UUID)
@@ -44,7 +46,7 @@ class Body(msgspec.Struct):
     completed: bool | None = None
 
 
-connections = Connections(os.environ["DATABASE_URL"], 10)
+pool = Pool(os.environ["DATABASE_URL"], 10, rest=300)
 callers: dict[bytes, str] = {}
 encode = msgspec.json.Encoder().encode
 decode = msgspec.json.Decoder(Body).decode
@@ -58,11 +60,12 @@ def caller(headers: list[tuple[bytes, bytes]]) -> str:
 
 
 async def ask(statement: Statement, *parameters: object) -> list[Task]:
-    connection = await connections.take()
+    until = asyncio.get_running_loop().time() + 60
+    connection = await pool.take(until)
     try:
         return [Task(*row) for row in await connection.run(statement, parameters, prepare=True)]
     finally:
-        connections.give(connection)
+        pool.give(connection)
 
 
 async def answer(scope: dict[str, Any], receive: Any) -> tuple[int, bytes]:

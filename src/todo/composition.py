@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from todo.domain.ports import TaskStore, TokenVerifier
-from todo.domain.refusals import InvalidToken, Unavailable
+from todo.domain.refusals import InvalidToken
 from todo.domain.task import UserId, user_id_of
 from todo.domain.tasks import Tasks
 from todo.kept import has_kept_secret, kept_secret, make_data_directory
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from todo.adapters.sql.database import Database
     from todo.adapters.tokens.claims import Claims, Finding
     from todo.adapters.tokens.keys import Keys
+
+
+PATIENCE = 20
+"""Seconds that a command waits for a database, which may have to wake first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +77,10 @@ async def local_tasks(settings: Settings) -> AsyncIterator[Tasks]:
     from todo.adapters.sql.database import SchemaIsOld, check_ready
     from todo.adapters.sql.store import SqlTaskStore
 
-    database = _database(settings)
+    database = _database(settings, PATIENCE)
     try:
         try:
-            await check_ready(database)
+            await check_ready(database, within=PATIENCE)
         except SchemaIsOld:
             from todo.adapters.sql.migrations import upgrade
 
@@ -110,14 +114,14 @@ def speaker_of(token: str) -> UserId:
 
 def upgrade_database(settings: Settings) -> None:
     """Makes the database's schema, or brings it up to date. Raises InvalidSetting, Unavailable."""
-    from todo.adapters.sql.database import check_ready
+    from todo.adapters.sql.database import SchemaIsOld, check_ready
 
-    database = _database(settings)
+    database = _database(settings, PATIENCE)
 
     async def is_old() -> bool:
         try:
-            await check_ready(database)
-        except Unavailable:  # also one that takes its time to wake: the upgrade has more patience
+            await check_ready(database, within=PATIENCE)
+        except SchemaIsOld:
             return True
         finally:
             await database.close()
@@ -161,7 +165,7 @@ def examine_tokens(settings: Settings, token: str | None) -> "list[Finding]":
     return asyncio.run(examined())
 
 
-def _database(settings: Settings) -> "Database":
+def _database(settings: Settings, patience: float | None = None) -> "Database":
     if settings.database_file is not None:
         from todo.adapters.sql.sqlite import SqliteDatabase
 
@@ -174,7 +178,11 @@ def _database(settings: Settings) -> "Database":
     assert settings.database_url is not None
     try:
         return PostgresqlDatabase(
-            settings.database_url, settings.database_pool_size, prepare=settings.database_prepared_statements
+            settings.database_url,
+            settings.database_pool_size,
+            rest=settings.database_pool_rest,
+            patience=patience or settings.database_timeout,
+            prepare=settings.database_prepared_statements,
         )
     except ValueError:
         raise InvalidSetting("DATABASE_URL can't be read as a PostgreSQL connection string") from None

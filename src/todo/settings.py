@@ -31,6 +31,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     database_url: str | None = None
     database_pool_size: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 16
+    database_pool_rest: Annotated[float, msgspec.Meta(ge=0, le=86_400)] = 300
+    """Seconds that a connection is kept unused; with 0 none is kept."""
+    database_timeout: Annotated[float, msgspec.Meta(ge=0.1, le=60)] = 1.5
+    """Seconds that a request waits for PostgreSQL."""
     database_prepared_statements: bool | None = None
     """None leaves it to the host's name: a pooler of Neon's has none."""
     better_auth_url: str | None = None

@@ -9,6 +9,6 @@ Loop = Callable[[], asyncio.AbstractEventLoop]
 
 def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Loop]:
     """What watches sockets is tried on the command line's loop and on a server's."""
-    if "test_connections" in item.nodeid:
+    if "test_pool" in item.nodeid:
         return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
     return {"asyncio": asyncio.new_event_loop}

@@ -9,7 +9,7 @@ from psycopg.pq import Trace
 
 from tests.support.builders import a_task, later, somebody
 from tests.support.serving import in_process
-from todo.adapters.sql.connections import Connection
+from todo.adapters.sql.connection import Connection
 from todo.adapters.sql.postgresql import PostgresqlDatabase
 from todo.adapters.sql.store import SqlTaskStore
 from todo.domain.ports import Filter

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from sqlalchemy import Column, Engine, MetaData, Select, String, Table, select
 
@@ -21,8 +21,18 @@ Read = Callable[[Mapping[str, Any]], Awaitable[Sequence[Row]]]
 """Runs a statement with parameters."""
 ReadBeside = Callable[[Mapping[str, Any]], Awaitable[tuple[Sequence[Row], Any]]]
 """Runs two statements as one, with parameters: the rows of the first, and the value of the second."""
-Change = Callable[[Mapping[str, Any]], Awaitable[Row | None]]
-"""Makes a change with parameters, wholly or not at all. The row is that of the chain's last link."""
+
+
+class Changed(NamedTuple):
+    row: Row | None
+    """That of the chain's last link."""
+    again: bool
+    """Whether an earlier try was lost on its way, which may have been made all the same: what is missing or already
+    there may be its work."""
+
+
+Change = Callable[[Mapping[str, Any]], Awaitable[Changed]]
+"""Makes a change with parameters, wholly or not at all."""
 
 
 class Database(Protocol):
@@ -70,13 +80,13 @@ class SchemaIsOld(Unavailable):
 _version = Table(VERSION_TABLE, MetaData(), Column("version_num", String(32), primary_key=True))
 
 
-async def check_ready(database: Database) -> None:
+async def check_ready(database: Database, within: float = READY_TIMEOUT) -> None:
     """Raises Unavailable while the database is away or its schema is older than this program."""
     try:
-        async with asyncio.timeout(READY_TIMEOUT):
+        async with asyncio.timeout(within):
             names = await database.reading(select(_version.c.version_num))({})
     except TimeoutError as error:
-        raise Unavailable(f"The database has not answered within {READY_TIMEOUT} seconds.") from error
+        raise Unavailable(f"The database has not answered within {within:g} seconds.") from error
     # A newer schema is fine: migrations only add.
     if max((name for (name,) in names), default="") < SCHEMA_VERSION:
         raise SchemaIsOld

@@ -1,12 +1,13 @@
 """PostgreSQL: each read and each change is one statement in autocommit."""
 
-import time
-from collections.abc import Awaitable, Mapping, Sequence
+import asyncio
+import random
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import psycopg
 from psycopg import errors
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from sqlalchemy import Column, Engine, Select, Table, create_engine, select, true
 from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
@@ -14,13 +15,14 @@ from sqlalchemy.exc import DBAPIError
 
 from todo.adapters.sql import statements
 from todo.adapters.sql.chain import Chain, as_one_statement
-from todo.adapters.sql.connections import CONNECT_TIMEOUT, PATIENCE, Connections, Statement
-from todo.adapters.sql.database import Away, Change, Read, ReadBeside, SchemaIsOld
+from todo.adapters.sql.connection import Statement
+from todo.adapters.sql.database import Away, Change, Changed, Read, ReadBeside, SchemaIsOld
+from todo.adapters.sql.pool import CONNECT_TIMEOUT, Pool
 from todo.adapters.sql.statements import Compiled, Row
 from todo.domain.refusals import Unavailable
 
-REPEATS = 3
-"""How often a read is asked anew when its connection breaks, if that was soon."""
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.01, 0.3
+"""Seconds before another try, the first and at the most."""
 
 _DIALECT = PGDialect_psycopg(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call] # of SQLAlchemy
 
@@ -28,17 +30,25 @@ _DIALECT = PGDialect_psycopg(paramstyle="numeric_dollar")  # type: ignore[no-unt
 class PostgresqlDatabase:
     """See Database. For any URL that libpq takes, several hosts included: SQLAlchemy does not parse it."""
 
-    def __init__(self, url: str, pool_size: int, *, prepare: bool | None = None) -> None:
-        """Prepares statements unless told not to, or the host is one of Neon's poolers. Raises ValueError."""
+    def __init__(
+        self, url: str, pool_size: int, *, rest: float = 300, patience: float = 1.5, prepare: bool | None = None
+    ) -> None:
+        """``patience``: seconds in which a call succeeds or raises Unavailable; of ``rest`` see Pool.
+
+        Prepares statements unless told not to, or the host is one of Neon's poolers. Raises ValueError.
+        """
         try:
             parts = conninfo_to_dict(url)
         except psycopg.ProgrammingError:
             raise ValueError from None  # its text may hold the password
         if not all(port.isdecimal() and 0 < int(port) < 65536 for port in str(parts.get("port") or "5432").split(",")):
             raise ValueError
+        if "," in str(parts.get("host")) and "target_session_attrs" not in parts:
+            url = make_conninfo(url, target_session_attrs="read-write")  # the others only follow
         self._url = url
+        self._patience = patience
         self._prepares = "-pooler" not in str(parts.get("host")) if prepare is None else prepare
-        self._connections = Connections(url, pool_size)
+        self._pool = Pool(url, pool_size, rest)
 
     def insert(self, table: Table) -> Insert:
         return insert(table)
@@ -46,8 +56,8 @@ class PostgresqlDatabase:
     def reading(self, statement: Select[Any]) -> Read:
         compiled = _Compiled(statement)
 
-        def read(given: Mapping[str, Any]) -> Awaitable[Sequence[Row]]:
-            return self._rows(compiled, given, repeats=REPEATS)
+        async def read(given: Mapping[str, Any]) -> Sequence[Row]:
+            return (await self._run(compiled, given))[0]
 
         return read
 
@@ -70,9 +80,12 @@ class PostgresqlDatabase:
     def changing(self, chain: Chain) -> Change:
         compiled = _Compiled(as_one_statement(chain))
 
-        async def change(given: Mapping[str, Any]) -> Row | None:
-            rows = await self._rows(compiled, given, repeats=0)
-            return rows[0] if rows else None
+        async def change(given: Mapping[str, Any]) -> Changed:
+            try:
+                rows, again = await self._run(compiled, given)
+            except _Doubled:
+                return Changed(None, again=True)
+            return Changed(rows[0] if rows else None, again)
 
         return change
 
@@ -85,7 +98,7 @@ class PostgresqlDatabase:
         return create_engine("postgresql+psycopg://", creator=connect, isolation_level="AUTOCOMMIT")
 
     async def close(self) -> None:
-        self._connections.close()
+        self._pool.close()
 
     def meaning_of(self, error: BaseException | None) -> Unavailable | None:
         match error:
@@ -100,24 +113,64 @@ class PostgresqlDatabase:
             case _:
                 return None
 
-    async def _rows(self, compiled: "_Compiled", given: Mapping[str, Any], *, repeats: int) -> Sequence[Row]:
+    async def _run(self, compiled: "_Compiled", given: Mapping[str, Any]) -> tuple[Sequence[Row], bool]:
+        """The rows, and whether an earlier try was lost: repeated as long as there is time, for both a read and a
+        change can be, the latter because it names what it makes and the revision that it changes."""
         parameters = compiled.parameters(given)
-        began = time.monotonic()
+        until = asyncio.get_running_loop().time() + self._patience
+        again, pause = False, SHORTEST_PAUSE
         while True:
-            connection = await self._connections.take()
             try:
-                return compiled.rows(await connection.run(compiled.statement, parameters, prepare=self._prepares))
-            except errors.InvalidSqlStatementName:
-                self._prepares = False  # a transaction pooler: another session came next, and has run nothing
-            except (psycopg.Error, TimeoutError) as error:
-                if not (connection.closed and repeats and time.monotonic() - began < PATIENCE):
-                    meaning = self.meaning_of(error)
-                    if meaning is None:
-                        raise
-                    raise meaning from error
-                repeats -= 1
-            finally:
-                self._connections.give(connection)
+                return await self._run_once(compiled, parameters, until), again
+            except _Lost as lost:
+                if asyncio.get_running_loop().time() + pause > until:
+                    raise Away from lost.__cause__
+                again = again or lost.may_be_made
+            except Away:
+                if not again or asyncio.get_running_loop().time() + pause > until:
+                    raise
+            except errors.UniqueViolation:
+                if not again:
+                    raise
+                raise _Doubled from None
+            await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - lest all come back at once
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+    async def _run_once(self, compiled: "_Compiled", parameters: Sequence[Any], until: float) -> Sequence[Row]:
+        """Raises _Lost if another try may succeed."""
+        connection = await self._pool.take(until)
+        try:
+            prepare = self._prepares
+            return compiled.rows(await connection.run(compiled.statement, parameters, prepare=prepare, until=until))
+        except errors.InvalidSqlStatementName as error:
+            self._prepares = False  # a transaction pooler: another session came next, and has run nothing
+            raise _Lost(may_be_made=False) from error
+        except TimeoutError as error:
+            self._pool.end_resting()
+            raise Away from error
+        except psycopg.Error as error:
+            if isinstance(error, errors.ReadOnlySqlTransaction):
+                connection.end()  # no longer the primary
+                self._pool.end_resting()
+            elif not connection.closed and not isinstance(error, errors.TransactionRollback):
+                meaning = self.meaning_of(error)
+                if meaning is None:
+                    raise
+                raise meaning from error
+            raise _Lost(may_be_made=connection.closed) from error
+        finally:
+            self._pool.give(connection)
+
+
+class _Lost(Exception):
+    """A statement that another try may save."""
+
+    def __init__(self, *, may_be_made: bool) -> None:
+        self.may_be_made = may_be_made
+
+
+class _Doubled(Exception):
+    """A change that was repeated has found what the earlier try made."""
 
 
 class _Compiled(Compiled):

@@ -22,7 +22,7 @@ from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.exc import DBAPIError
 
 from todo.adapters.sql.chain import Chain, as_statements
-from todo.adapters.sql.database import Away, Change, Read, ReadBeside, SchemaIsOld
+from todo.adapters.sql.database import Away, Change, Changed, Read, ReadBeside, SchemaIsOld
 from todo.adapters.sql.statements import Compiled, Row
 from todo.domain.refusals import Unavailable
 
@@ -78,9 +78,8 @@ class SqliteDatabase:
                 known |= zip(kept, last or [None] * len(kept), strict=True)
             return last
 
-        async def change(given: Mapping[str, Any]) -> Row | None:
-            row: Row | None = await self._done(self._writer, lambda connection: made(connection, given))
-            return row
+        async def change(given: Mapping[str, Any]) -> Changed:
+            return Changed(await self._done(self._writer, lambda connection: made(connection, given)), again=False)
 
         return change
 

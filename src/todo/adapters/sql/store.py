@@ -59,15 +59,17 @@ class SqlTaskStore:
     async def add(self, task: Task, key: str | None = None) -> Added:
         if key is not None:
             return await self._add_with_key(task, key)
-        row = await self._add(_given(task))
-        assert row is not None
+        row, _ = await self._add(_given(task))
+        if row is None:  # an earlier try has made it
+            return Added(await self.get(task.owner, task.id), replayed=False)
         return Added(task._replace(revision=row[0]), replayed=False)
 
     async def _add_with_key(self, task: Task, key: str) -> Added:
         digest = sha256(task.title.encode()).digest()
         of_the_key = changes.given(key=key, title_digest=digest, expired=task.created_at - KEY_LIFETIME)
-        row = await self._add_once(_given(task) | of_the_key)
-        assert row is not None
+        row, _ = await self._add_once(_given(task) | of_the_key)
+        if row is None:  # an earlier try has made it
+            return Added(await self.get(task.owner, task.id), replayed=False)
         kept_id, kept_digest, revision = row
         if revision is not None:
             return Added(task._replace(revision=revision), replayed=False)
@@ -76,20 +78,28 @@ class SqlTaskStore:
         return Added(await self.get(task.owner, kept_id), replayed=True)
 
     async def get(self, asker: UserId, task_id: UUID) -> Task:
-        rows = await self._get({"id": task_id})
-        if not rows:
+        kept = await self._kept(task_id)
+        if kept is None:
             raise TaskNotFound
-        return _task_of(rows[0]).belonging_to(asker)
+        return kept.belonging_to(asker)
 
     async def save(self, task: Task) -> Task:
-        row = await self._save(_given(task))
-        if row is None:
-            raise TaskChanged
-        return task._replace(revision=row[0])
+        row, again = await self._save(_given(task))
+        if row is not None:
+            return task._replace(revision=row[0])
+        kept = await self._kept(task.id) if again else None
+        if kept is not None and kept == task._replace(revision=kept.revision):
+            return kept
+        raise TaskChanged
 
     async def remove(self, task: Task) -> None:
-        if await self._remove(_given(task)) is None:
+        row, again = await self._remove(_given(task))
+        if row is None and not (again and await self._kept(task.id) is None):
             raise TaskChanged
+
+    async def _kept(self, task_id: UUID) -> Task | None:
+        rows = await self._get({"id": task_id})
+        return _task_of(rows[0]) if rows else None
 
     async def list(
         self, owner: UserId, wanted: Filter, *, after: Position | None = None, limit: int = PAGE_LENGTH

@@ -1,42 +1,33 @@
-"""Connections to PostgreSQL, what they run, and how they are shared.
+"""A connection to PostgreSQL, and what it runs.
 
-psycopg opens them and speaks the protocol. The pool, and how an answer is waited for, are our own: that saves more
-than half of what a statement costs (docs/decisions/13).
+psycopg opens it and speaks the protocol. How an answer is waited for is our own: that saves a third of what a
+statement costs (docs/decisions/13).
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Generator, Sequence
 from contextlib import suppress
 from datetime import datetime
 from hashlib import sha256
+from math import inf
 from typing import Any
 from uuid import UUID
 
 import psycopg
-from psycopg import AsyncConnection, adapters, errors, generators
+from psycopg import AsyncConnection, adapters, capabilities, errors, generators, waiting
 from psycopg.abc import Buffer, Dumper, PQGen
 from psycopg.adapt import PyFormat, Transformer
 from psycopg.pq import ExecStatus, Format, TransactionStatus
 from psycopg.types.numeric import Int8
 from psycopg.waiting import Ready, Wait
 
-from todo.adapters.sql.database import Away
 from todo.adapters.sql.statements import Row
-from todo.domain.refusals import Unavailable
 
-CONNECT_TIMEOUT = 15
-"""Seconds. A serverless PostgreSQL that sleeps takes some to wake."""
-
-PATIENCE = 5
-"""Seconds a call waits for a connection."""
-
-SILENCE = 20
-"""Seconds a statement may take before its connection is given up."""
-
-PULSE = 0.25
+PULSE = 0.1
 """Seconds between two looks at a connection that is waited for."""
 
+CANCEL_TIMEOUT = 5
+"""Seconds that a request to cancel a statement may take."""
 
 _DUMPERS: dict[type, Dumper] = {
     kind: adapters.get_dumper(kind, PyFormat.BINARY)(kind) for kind in (UUID, str, bool, bytes, datetime)
@@ -83,8 +74,16 @@ class Connection(AsyncConnection[Any]):
         self._transformer = Transformer(None)
         self._at_server: set[bytes] = set()
 
-    async def run(self, statement: Statement, parameters: Sequence[Any], *, prepare: bool) -> list[Row]:
-        """The rows of one statement, in autocommit. A connection that breaks over it is closed."""
+    async def run(
+        self, statement: Statement, parameters: Sequence[Any], *, prepare: bool, until: float = inf
+    ) -> list[Row]:
+        """The rows of one statement, in autocommit. A connection that breaks over it is closed.
+
+        Raises TimeoutError if there is no answer ``until`` then, by the event loop's clock. The statement is asked to
+        stop, as the server would by itself with a statement_timeout; but that is a session's, and sessions are not
+        ours to set behind a transaction pooler.
+        """
+        self._until = until
         dumped = statement.dumped(parameters)
         if prepare:
             if statement.name not in self._at_server:
@@ -118,7 +117,6 @@ class Connection(AsyncConnection[Any]):
         if self._watched is None or timeout is not None:
             return await super().wait(gen, interval, timeout)
         loop = asyncio.get_running_loop()
-        self._until = loop.time() + SILENCE
         if self._pulse is None:
             self._pulse = loop.call_later(PULSE, self._beat, loop)
         try:
@@ -139,7 +137,9 @@ class Connection(AsyncConnection[Any]):
                 self.end()  # as below
             raise
         except BaseException:
-            self.end()  # its answer is still to come, and is nobody else's; the generator is never taken up again
+            # Its answer is still to come, and is nobody else's; the generator is never taken up again.
+            self._cancel()
+            self.end()
             raise
         else:
             return ended
@@ -156,6 +156,19 @@ class Connection(AsyncConnection[Any]):
         """At once, whatever it is at."""
         self._unwatch()
         self.pgconn.finish()
+
+    def _cancel(self) -> None:
+        """Asks the server to leave what it is at, and does not wait for that."""
+        if self.closed or not capabilities.has_cancel_safe():
+            return
+        with suppress(psycopg.Error):
+            asked = self.pgconn.cancel_conn()
+            asked.start()
+            asking = asyncio.ensure_future(
+                waiting.wait_conn_async(generators.cancel(asked), PULSE, timeout=CANCEL_TIMEOUT)
+            )
+            _cancelling.add(asking)
+            asking.add_done_callback(_cancelled)
 
     def _readable(self) -> None:
         if self._awaited is not None:
@@ -193,106 +206,10 @@ def _begun(gen: PQGen[Any], state: Any) -> Generator[Any, Any, Any]:
             return stop.value
 
 
-class Connections:
-    """At most ``size`` of them. Those at rest lie on a stack, the last used on top; who finds none stands in line."""
+_cancelling: set["asyncio.Future[None]"] = set()
 
-    def __init__(self, url: str, size: int) -> None:
-        self._url = url
-        self._size = size
-        self._resting: list[Connection] = []
-        self._places = 0
-        """Taken by connections: those at rest, in use, and being opened."""
-        self._line: deque[tuple[float, asyncio.Future[Connection | None]]] = deque()
-        """Until when they wait, by the event loop's clock, and what for."""
-        self._lapsing: asyncio.TimerHandle | None = None
-        self._opening: set[asyncio.Task[Connection]] = set()
-        self._is_closed = False
 
-    async def take(self) -> Connection:
-        """Raises Unavailable."""
-        while self._resting:
-            connection = self._resting.pop()
-            if not connection.closed:
-                return connection
-            self._places -= 1
-        if self._places < self._size:
-            self._places += 1
-            return await self._opened()
-        handed = await self._turn()
-        return await self._opened() if handed is None or handed.closed else handed
-
-    def give(self, connection: Connection) -> None:
-        if self._is_closed:
-            connection.end()
-        self._pass_on(None if connection.closed else connection)
-
-    def close(self) -> None:
-        self._is_closed = True
-        while self._resting:
-            self._resting.pop().end()
-
-    def _pass_on(self, connection: Connection | None) -> None:
-        """A connection, or None for a place to open one in: to the first in line, or to where they rest."""
-        while self._line:
-            _, first = self._line.popleft()
-            if not first.done():
-                first.set_result(connection)
-                return
-        if connection is None:
-            self._places -= 1
-        else:
-            self._resting.append(connection)
-
-    async def _turn(self) -> Connection | None:
-        """A connection, or None for a place to open one in: either is the caller's from then on."""
-        loop = asyncio.get_running_loop()
-        turn: asyncio.Future[Connection | None] = loop.create_future()
-        self._line.append((loop.time() + PATIENCE, turn))
-        if self._lapsing is None:  # one timer for all of them: all have the same patience
-            self._lapsing = loop.call_later(PATIENCE, self._lapse, loop)
-        try:
-            return await turn
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled() and turn.exception() is None:
-                self._pass_on(turn.result())  # handed over in the very moment in which the caller left
-            raise
-
-    def _lapse(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._lapsing = None
-        while self._line:
-            until, first = self._line[0]
-            if until > loop.time() and not first.done():
-                self._lapsing = loop.call_at(until, self._lapse, loop)
-                return
-            self._line.popleft()
-            if not first.done():
-                first.set_exception(Unavailable("All database connections are in use; try again in a moment."))
-
-    async def _opened(self) -> Connection:
-        """In a place that is taken already. Who has no patience leaves the opening to whoever comes next."""
-        opening = asyncio.create_task(
-            Connection.connect(self._url, autocommit=True, client_encoding="utf8", connect_timeout=CONNECT_TIMEOUT)
-        )
-        self._opening.add(opening)
-        opening.add_done_callback(self._opening.discard)
-        try:
-            async with asyncio.timeout(PATIENCE):
-                connection = await asyncio.shield(opening)
-        except psycopg.Error as error:
-            self._pass_on(None)
-            raise Away from error
-        except TimeoutError as error:
-            opening.add_done_callback(self._keep)
-            raise Away from error
-        except BaseException:
-            opening.add_done_callback(self._keep)
-            raise
-        connection.watch()
-        return connection
-
-    def _keep(self, opening: "asyncio.Task[Connection]") -> None:
-        if opening.cancelled() or opening.exception() is not None:
-            self._pass_on(None)
-        else:
-            opening.result().watch()
-            self.give(opening.result())
+def _cancelled(asking: "asyncio.Future[None]") -> None:
+    _cancelling.discard(asking)
+    if not asking.cancelled():
+        asking.exception()  # there is nothing more to be done about it
