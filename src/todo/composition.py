@@ -4,13 +4,13 @@ Each adapter is imported where it is plugged in, so that an entrypoint loads onl
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from todo.domain.ports import TaskStore, TokenVerifier
 from todo.domain.refusals import InvalidToken
@@ -29,6 +29,13 @@ PATIENCE = 20
 """Seconds that a command waits for a database, which may have to wake first."""
 
 
+class Readings(NamedTuple):
+    """Figures of the moment, by name."""
+
+    gauges: Mapping[str, float]
+    counters: Mapping[str, float]
+
+
 @dataclass(frozen=True, slots=True)
 class Service:
     """What the entrypoints drive."""
@@ -38,6 +45,7 @@ class Service:
     check_ready: Callable[[], Awaitable[None]]
     """Raises Unavailable while the service can't do its work."""
     close: Callable[[], Awaitable[None]]
+    readings: Callable[[], Readings]
 
 
 def compose(settings: Settings) -> Service:
@@ -53,11 +61,17 @@ def compose(settings: Settings) -> Service:
         await keys.close()
         await database.close()
 
+    tokens = JwtVerifier(keys, _claims(settings))
+
+    def readings() -> Readings:
+        return Readings(gauges=database.gauges(), counters=tokens.counts())
+
     return Service(
         tasks=tasks_in(SqlTaskStore(database)),
-        tokens=JwtVerifier(keys, _claims(settings)),
+        tokens=tokens,
         check_ready=partial(check_ready, database),
         close=close,
+        readings=readings,
     )
 
 

@@ -37,6 +37,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds that a request waits for PostgreSQL."""
     database_prepared_statements: bool | None = None
     """None leaves it to the host's name: a pooler of Neon's has none."""
+    requests_at_once: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 256
+    """Of one process; more are refused."""
+    request_log: bool = True
+    log_hash_key: str | None = None
+    """What people's ids are hashed with in the log; without it each process takes a key of its own."""
+    metrics: bool = False
     better_auth_url: str | None = None
     better_auth_secret: str | None = None
     jwt_jwks_url: str | None = None

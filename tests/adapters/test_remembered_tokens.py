@@ -38,6 +38,9 @@ class CountingKeys:
     async def find(self, kid: str) -> Key | None:  # noqa: ARG002
         return self.key
 
+    def counts(self) -> dict[str, int]:
+        return {}
+
     async def examine(self) -> list[Finding]:
         return []
 

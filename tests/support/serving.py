@@ -1,5 +1,6 @@
 """A real server on a real socket, and the people who call it."""
 
+import json
 import os
 import re
 import ssl
@@ -89,6 +90,11 @@ class Server:
         """Everything on standard error so far."""
         return self._printed.read_text()
 
+    def told(self, logger: str) -> list[dict[str, Any]]:
+        """What one of its loggers has said so far."""
+        lines = [json.loads(line) for line in self.printed().splitlines()]
+        return [line for line in lines if line["logger"] == logger]
+
     def wait(self) -> int:
         """For its end; the exit status."""
         return self._process.wait(timeout=20)
@@ -100,7 +106,7 @@ class Server:
 
 def environment(**settings: str) -> dict[str, str]:
     """This process's, with these settings and no others of ours."""
-    ours = re.compile("DATABASE_|BETTER_AUTH_|JWT_|CORS_|TODO_")
+    ours = re.compile("DATABASE_|BETTER_AUTH_|JWT_|CORS_|TODO_|REQUEST|LOG_|METRICS")
     return {name: value for name, value in os.environ.items() if not ours.match(name)} | settings
 
 
@@ -135,19 +141,28 @@ def serving(directory: Path, database_url: str, *options: str, **settings: str) 
             assert not found_in(printed.read_text() + process.stdout.read())
 
 
-def application(store: TaskStore) -> Any:
+def application(store: TaskStore, **options: Any) -> Any:
     """The ASGI application, on a store of the test's own."""
     from todo.adapters.tokens.claims import Claims
     from todo.adapters.tokens.shared_secret import SharedSecret
     from todo.adapters.tokens.verifier import JwtVerifier
-    from todo.composition import Service, tasks_in
+    from todo.composition import Readings, Service, tasks_in
     from todo.entrypoints.http.app import create_app
 
     async def nothing() -> None:
         pass
 
     tokens = JwtVerifier(SharedSecret(SECRET), Claims())
-    return create_app(Service(tasks=tasks_in(store), tokens=tokens, check_ready=nothing, close=nothing))
+    return create_app(
+        Service(
+            tasks=tasks_in(store),
+            tokens=tokens,
+            check_ready=nothing,
+            close=nothing,
+            readings=lambda: Readings({}, tokens.counts()),
+        ),
+        **options,
+    )
 
 
 def in_process(store: TaskStore, user: UserId) -> httpx.AsyncClient:

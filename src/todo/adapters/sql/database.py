@@ -60,6 +60,10 @@ class Database(Protocol):
         that no waiting and no operator mends."""
         ...
 
+    def gauges(self) -> Mapping[str, float]:
+        """How its connections are used, by name."""
+        ...
+
     async def close(self) -> None: ...
 
 

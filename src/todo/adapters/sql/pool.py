@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import psycopg
@@ -76,6 +77,14 @@ class Pool:
         while self._resting:
             self._resting.pop()[1].end()
             self._places -= 1
+
+    def gauges(self) -> Mapping[str, float]:
+        return {
+            "database_connections_most": self._size,
+            "database_connections": self._places,
+            "database_connections_at_rest": len(self._resting),
+            "database_waiting": sum(not waiting.turn.done() for waiting in self._line),
+        }
 
     def close(self) -> None:
         self._is_closed = True

@@ -97,6 +97,9 @@ class PostgresqlDatabase:
 
         return create_engine("postgresql+psycopg://", creator=connect, isolation_level="AUTOCOMMIT")
 
+    def gauges(self) -> Mapping[str, float]:
+        return self._pool.gauges()
+
     async def close(self) -> None:
         self._pool.close()
 

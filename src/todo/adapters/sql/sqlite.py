@@ -87,6 +87,9 @@ class SqliteDatabase:
         url = URL.create("sqlite", database=str(self._file))
         return create_engine(url, isolation_level="AUTOCOMMIT", connect_args={"timeout": BUSY_TIMEOUT})
 
+    def gauges(self) -> Mapping[str, float]:
+        return {"database_reads_waiting": self._reader.waiting, "database_changes_waiting": self._writer.waiting}
+
     async def close(self) -> None:
         await asyncio.to_thread(self._reader.stop)
         await asyncio.to_thread(self._writer.stop)
@@ -185,6 +188,10 @@ class _Worker:
         errand = _Errand(act, loop, loop.create_future())
         self._errands.put(errand)
         return await errand.done
+
+    @property
+    def waiting(self) -> int:
+        return self._errands.qsize()
 
     def stop(self) -> None:
         """Once all that was asked for is done."""

@@ -78,6 +78,7 @@ class KeySet:
 
     def __init__(self, url: str) -> None:
         self._url = url
+        self._counts = {"key_set_fetches": 0, "key_set_failures": 0, "key_set_unknown_keys": 0}
         self._keys: Mapping[str, Key] = {}
         # When the fetch began that brought the keys.
         self._published_at = _NEVER
@@ -119,6 +120,9 @@ class KeySet:
             raise Unavailable("The token can't be judged: its issuer gives no keys. Try again soon.")
         return self._keys
 
+    def counts(self) -> Mapping[str, int]:
+        return self._counts
+
     async def examine(self) -> list[Finding]:
         try:
             keys = await self.current()
@@ -141,6 +145,7 @@ class KeySet:
 
         A new key signs from the moment it is made: whoever comes with it is not to be turned away for being early.
         """
+        self._counts["key_set_unknown_keys"] += 1
         if self._is_away():
             raise InvalidToken(_UNASKED)
         if kid not in self._seekers:
@@ -188,6 +193,7 @@ class KeySet:
 
     async def _fetch(self) -> None:
         began_at = self._time()
+        self._counts["key_set_fetches"] += 1
         try:
             self._keys = same_where_equal(await fetched(self._url), self._keys)
         except NoKeySet as failure:
@@ -203,6 +209,7 @@ class KeySet:
     def _failed(self, failure: str) -> None:
         self._failure = failure
         self._failures += 1
+        self._counts["key_set_failures"] += 1
         pause = min(2 ** min(self._failures - 1, 10), LONGEST_PAUSE)
         self._retry_at = self._time() + pause * random.uniform(0.5, 1)  # noqa: S311 - hides nothing
         if self._failures == 1:

@@ -40,6 +40,10 @@ class Keys(Protocol):
         looked for, while that can't be said."""
         ...
 
+    def counts(self) -> Mapping[str, int]:
+        """What has happened so far, by name."""
+        ...
+
     async def examine(self) -> list[Finding]:
         """What can be said of the keys for whoever wants to know why a token is let in or not."""
         ...

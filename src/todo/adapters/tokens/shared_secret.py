@@ -1,6 +1,7 @@
 """HS256 (RFC 7518, section 3.2), with a secret that the issuer has too."""
 
 import time
+from collections.abc import Mapping
 from datetime import timedelta
 
 import jwt
@@ -21,6 +22,9 @@ class SharedSecret:
 
     async def find(self, kid: str) -> Key:  # noqa: ARG002 - of those who are asked for keys, one has but one
         return self._key
+
+    def counts(self) -> Mapping[str, int]:
+        return {}
 
     async def examine(self) -> list[Finding]:
         return [Finding(True, "a secret is there to judge signatures with")]

@@ -1,7 +1,7 @@
 """Who a token speaks for."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -25,6 +25,7 @@ class JwtVerifier:
         self._claims = claims
         self._now = now
         self._remembered = RememberedTokens()
+        self._counts = {"tokens_remembered": 0, "tokens_verified": 0, "tokens_refused": 0}
 
     async def verify(self, token: str) -> UserId:
         digest = sha256(token.encode()).digest()
@@ -32,11 +33,18 @@ class JwtVerifier:
         if verified is not None:
             key = await self._keys.find(verified.kid)
             if key is verified.key:
+                self._counts["tokens_remembered"] += 1
                 return verified.user
             self._remembered.forget(digest)
             if key is None:
+                self._counts["tokens_refused"] += 1
                 raise InvalidToken(UNPUBLISHED)
-        verified = await self._verified(token)
+        try:
+            verified = await self._verified(token)
+        except InvalidToken:
+            self._counts["tokens_refused"] += 1
+            raise
+        self._counts["tokens_verified"] += 1
         self._remembered.keep(digest, verified)
         return verified.user
 
@@ -48,6 +56,10 @@ class JwtVerifier:
         _insist_on(_judged_signature(jwt, key))
         assert key is not None
         return Verified(user_id_of(jwt.claims["sub"]), jwt.claims["exp"], jwt.kid, key)
+
+    def counts(self) -> Mapping[str, int]:
+        """What has happened so far, by name, to tokens and to keys."""
+        return {**self._counts, **self._keys.counts()}
 
     async def examine(self, token: str) -> list[Finding]:
         """All that ``verify`` looks at, for whoever wants to know why it does what it does."""

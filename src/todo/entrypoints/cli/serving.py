@@ -1,11 +1,13 @@
 """`todo serve`: checks, migrates, listens, and hands over to uvicorn."""
 
 import logging.config
+import os
 import shlex
 import signal
 import socket
 import sys
 from datetime import timedelta
+from tempfile import TemporaryDirectory
 
 import rich_click as click
 import uvicorn
@@ -16,21 +18,12 @@ from todo.domain.refusals import Refusal
 from todo.domain.task import UserId
 from todo.entrypoints.cli.place import is_loopback
 from todo.entrypoints.http.app import from_settings
+from todo.entrypoints.http.logs import configuration
 from todo.entrypoints.http.protocol import Protocol
 from todo.settings import InvalidSetting, Settings
 
 GRACE = 10
 """Seconds that requests in flight get when the server is told to stop."""
-
-
-# For each worker too, which begins anew.
-_LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(levelname)s %(name)s: %(message)s"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["stderr"], "level": "WARNING"},
-}
 
 
 class CannotListen(Refusal):
@@ -49,7 +42,7 @@ def serve(settings: Settings, user: UserId, *, host: str, port: int, workers: in
         )
     if migrate:
         upgrade_database(settings)
-    logging.config.dictConfig(_LOGGING)
+    logging.config.dictConfig(configuration())
     if workers > 1:
         compose(settings)  # a wrong setting stops here, not in a worker
     config = uvicorn.Config(
@@ -57,7 +50,7 @@ def serve(settings: Settings, user: UserId, *, host: str, port: int, workers: in
         factory=workers > 1,
         workers=workers,
         http=Protocol,
-        log_config=_LOGGING,
+        log_config=configuration(),
         access_log=False,
         server_header=False,
         proxy_headers=False,
@@ -70,7 +63,9 @@ def serve(settings: Settings, user: UserId, *, host: str, port: int, workers: in
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         if workers > 1:
-            Multiprocess(config, sockets=[listening]).run()
+            with TemporaryDirectory(prefix="todo-metrics-") as counted_together:
+                os.environ["PROMETHEUS_MULTIPROC_DIR"] = counted_together
+                Multiprocess(config, sockets=[listening]).run()
             return
         server = uvicorn.Server(config)
         server.run(sockets=[listening])

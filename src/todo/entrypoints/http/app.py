@@ -5,8 +5,9 @@ import logging
 import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
 
-from litestar import Litestar, Router, get
+from litestar import Litestar, Response, Router, get
 from litestar.types import ASGIApp
 
 from todo.composition import Service, compose
@@ -14,13 +15,24 @@ from todo.entrypoints.http import docs, problems
 from todo.entrypoints.http.authentication import authenticated
 from todo.entrypoints.http.cors import Cors
 from todo.entrypoints.http.edge import Edge
+from todo.entrypoints.http.logs import RequestLog
 from todo.entrypoints.http.tasks import LONG_READS, TaskController, options_of_list, options_of_task
 from todo.settings import Settings, load
+
+if TYPE_CHECKING:  # loaded where it is switched on
+    from todo.entrypoints.http.metrics import Metrics
 
 logger = logging.getLogger("todo.http")
 
 
-def create_app(service: Service, *, cors_origins: Sequence[str] = ()) -> ASGIApp:
+def create_app(
+    service: Service,
+    *,
+    cors_origins: Sequence[str] = (),
+    requests_at_once: int = 256,
+    log: RequestLog | None = None,
+    metrics: "Metrics | None" = None,
+) -> ASGIApp:
     class Controller(TaskController):
         middleware = (authenticated(service.tokens),)
         tasks = service.tasks
@@ -30,6 +42,8 @@ def create_app(service: Service, *, cors_origins: Sequence[str] = ()) -> ASGIApp
     async def closing(_: Litestar) -> AsyncIterator[None]:
         yield
         await service.close()
+        if log is not None:
+            log.flush()
 
     @get("/health/live")
     async def live() -> dict[str, str]:
@@ -40,18 +54,24 @@ def create_app(service: Service, *, cors_origins: Sequence[str] = ()) -> ASGIApp
         await service.check_ready()
         return {"status": "ok"}
 
-    api = Router(
-        "/api",
-        route_handlers=[options_of_list, options_of_task, Controller],
-    )
+    handlers: list[Any] = [live, ready, docs.openapi_json, docs.page, docs.start, docs.asset]
+    if metrics is not None:
+
+        @get("/metrics")
+        async def scraped() -> Response[bytes]:
+            return Response(metrics.page(), media_type=metrics.MEDIA_TYPE)
+
+        handlers.append(scraped)
+    api = Router("/api", route_handlers=[options_of_list, options_of_task, Controller])
     app = Litestar(
-        route_handlers=[api, live, ready, docs.openapi_json, docs.page, docs.start, docs.asset],
+        route_handlers=[api, *handlers],
         exception_handlers={Exception: problems.respond},
         lifespan=[closing],
         openapi_config=None,
         logging_config=None,
     )
-    return Edge(app, Cors(cors_origins))
+    observers = [observer for observer in (log, metrics) if observer is not None]
+    return Edge(app, Cors(cors_origins), requests_at_once, observers)
 
 
 def from_environment() -> ASGIApp:
@@ -65,4 +85,16 @@ def from_settings(settings: Settings) -> ASGIApp:
         logger.warning(
             "JWT_AUDIENCE is not set: a token that the same issuer made for another service is taken here too"
         )
-    return create_app(compose(settings), cors_origins=settings.cors_origins)
+    service = compose(settings)
+    metrics = None
+    if settings.metrics:
+        from todo.entrypoints.http.metrics import Metrics
+
+        metrics = Metrics(service.readings)
+    return create_app(
+        service,
+        cors_origins=settings.cors_origins,
+        requests_at_once=settings.requests_at_once,
+        log=RequestLog(settings.log_hash_key) if settings.request_log else None,
+        metrics=metrics,
+    )
