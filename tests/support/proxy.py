@@ -6,7 +6,7 @@ import re
 import socket
 import struct
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 Way = Callable[[socket.socket, tuple[str, int]], None]
@@ -14,21 +14,23 @@ Way = Callable[[socket.socket, tuple[str, int]], None]
 
 
 class Proxy:
-    """Its first connections go the ways that are given, in turn, and all others straight to the server."""
+    """Its first connections go the ways that are given, in turn, and all others another, straight to the server."""
 
-    def __init__(self, target: tuple[str, int], ways: list[Way]) -> None:
+    def __init__(self, target: tuple[str, int], ways: list[Way], others: Way) -> None:
         self._target = target
         self._ways = ways
+        self._others = others
         self.connections = 0
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
+        self.address: tuple[str, int] = self._listener.getsockname()
+        self.url = f"http://127.0.0.1:{self.address[1]}"
 
     def serve(self) -> None:
         with contextlib.suppress(OSError):  # the listener was closed
             while True:
                 client, _ = self._listener.accept()
                 self.connections += 1
-                way = self._ways.pop(0) if self._ways else straight
+                way = self._ways.pop(0) if self._ways else self._others
                 threading.Thread(target=self._go, args=(way, client), daemon=True).start()
 
     def _go(self, way: Way, client: socket.socket) -> None:
@@ -41,8 +43,8 @@ class Proxy:
 
 
 @contextmanager
-def proxy(target: tuple[str, int], *ways: Way) -> Iterator[Proxy]:
-    running = Proxy(target, list(ways))
+def proxy(target: tuple[str, int], *ways: Way, others: Way | None = None) -> Iterator[Proxy]:
+    running = Proxy(target, list(ways), others or straight)
     thread = threading.Thread(target=running.serve)
     thread.start()
     try:
@@ -57,6 +59,18 @@ def straight(client: socket.socket, target: tuple[str, int]) -> None:
         there = threading.Thread(target=_copy, args=(client, server), daemon=True)
         there.start()
         _copy(server, client)
+
+
+def to_whoever_listens(targets: Sequence[tuple[str, int]]) -> Way:
+    """Straight to the first of them, as a balancer does that tries one after the other."""
+
+    def way(client: socket.socket, _: tuple[str, int]) -> None:
+        for target in targets:
+            with contextlib.suppress(ConnectionRefusedError):
+                straight(client, target)
+                return
+
+    return way
 
 
 def resets(client: socket.socket, _: tuple[str, int]) -> None:

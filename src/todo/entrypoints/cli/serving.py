@@ -1,5 +1,6 @@
 """`todo serve`: checks, migrates, listens, and hands over to uvicorn."""
 
+import asyncio
 import logging.config
 import os
 import shlex
@@ -24,6 +25,19 @@ from todo.settings import InvalidSetting, Settings
 
 GRACE = 10
 """Seconds that requests in flight get when the server is told to stop."""
+
+TURNS = 5
+"""Of the event loop, in each of which it takes in all who wait at the door."""
+
+
+class Server(uvicorn.Server):
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Takes in who stands at the door before it closes: the kernel would turn them away without an answer."""
+        for listening in sockets or []:
+            listening.listen(0)  # nobody else joins them
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
+        await super().shutdown(sockets)
 
 
 class CannotListen(Refusal):
@@ -67,7 +81,7 @@ def serve(settings: Settings, user: UserId, *, host: str, port: int, workers: in
                 os.environ["PROMETHEUS_MULTIPROC_DIR"] = counted_together
                 Multiprocess(config, sockets=[listening]).run()
             return
-        server = uvicorn.Server(config)
+        server = Server(config)
         server.run(sockets=[listening])
     except KeyboardInterrupt:
         return

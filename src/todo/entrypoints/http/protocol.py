@@ -16,6 +16,9 @@ LOOK = 2
 REST = 5
 """Seconds that a connection is kept for the next request."""
 
+LAST_CALL = 0.5
+"""Seconds in which a request that is on its way to a server that stops is still answered."""
+
 SLOW = 30
 """Seconds that a client may take to send a request whole, or not take anything of what is sent."""
 
@@ -80,6 +83,7 @@ class Protocol(HttpToolsProtocol):
     _receiving_since: float | None = None
     _stuck_since: float | None = None
     _unsent = 0
+    _is_ending = False
     _at_rest_since = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -102,6 +106,11 @@ class Protocol(HttpToolsProtocol):
         self._receiving_since = self.loop.time()
         super().on_message_begin()
 
+    def on_headers_complete(self) -> None:
+        super().on_headers_complete()
+        if self._is_ending:
+            self.cycle.keep_alive = False
+
     def on_message_complete(self) -> None:
         self._receiving_since = None
         super().on_message_complete()
@@ -118,6 +127,17 @@ class Protocol(HttpToolsProtocol):
         self.flow.resume_reading()
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
+
+    def shutdown(self) -> None:
+        """The next answer is the last. uvicorn would close what is at rest at once, and lose what is on its way."""
+        self._is_ending = True
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is not None and not cycle.response_complete:
+            cycle.keep_alive = False
+        for later, _ in self.pipeline:
+            later.keep_alive = False
+        self._look.cancel()
+        self._look = self.loop.call_later(LAST_CALL, self._judge_client)
 
     def pause_writing(self) -> None:
         self._stuck_since = self.loop.time()
@@ -144,7 +164,7 @@ class Protocol(HttpToolsProtocol):
         elif self._receiving_since is not None and not self.flow.read_paused:
             if now - self._receiving_since > SLOW:
                 self._refuse(408, f"The request did not come whole within {SLOW} seconds; send it again.")
-        elif is_answered and now - self._at_rest_since > REST:
+        elif is_answered and (self._is_ending or now - self._at_rest_since > REST):
             self.transport.close()
         if not self.transport.is_closing():
             self._look = self.loop.call_later(LOOK, self._judge_client)
