@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import uuid4
 
@@ -16,7 +15,7 @@ from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import DBAPIError
 
 from tests.support.builders import NOON, a_task, later, somebody
-from tests.support.databases import PostgresServer, debian_postgres_server, postgres_database, sqlite_url
+from tests.support.databases import PostgresServer, debian_postgres, postgres_database, sqlite_url
 from todo.adapters.sql import migrations
 from todo.adapters.sql.database import Database, SchemaIsOld, check_ready
 from todo.adapters.sql.migrations import upgrade
@@ -210,15 +209,14 @@ async def test_a_page_is_read_where_it_begins_in_the_index(
 
 
 @pytest.fixture(scope="module")
-def debian_postgres() -> Iterator[PostgresServer]:
-    # Not pytest's own folder, which is closed to the user that PostgreSQL runs as.
-    with TemporaryDirectory() as directory, debian_postgres_server(Path(directory)) as server:
+def with_extensions() -> Iterator[PostgresServer]:
+    with debian_postgres() as server:
         yield server
 
 
-async def test_a_rare_word_is_found_by_its_index(debian_postgres: PostgresServer) -> None:
+async def test_a_rare_word_is_found_by_its_index(with_extensions: PostgresServer) -> None:
     owner = somebody()
-    with postgres_database(debian_postgres) as url:
+    with postgres_database(with_extensions) as url:
         database = database_at(url)
         upgrade(database)
         await SqlTaskStore(database).add(a_task(owner, "Straße"))
@@ -235,10 +233,10 @@ async def test_a_rare_word_is_found_by_its_index(debian_postgres: PostgresServer
 
 
 async def test_a_role_that_may_not_make_extensions_gets_a_schema_without_that_index(
-    debian_postgres: PostgresServer,
+    with_extensions: PostgresServer,
 ) -> None:
     owner = somebody()
-    with postgres_database(debian_postgres) as url:
+    with postgres_database(with_extensions) as url:
         with connected(database_at(url)) as connection:
             connection.execute(text("CREATE ROLE limited LOGIN"))
             connection.execute(text("GRANT CREATE ON SCHEMA public TO limited"))

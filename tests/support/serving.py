@@ -147,7 +147,7 @@ def application(store: TaskStore, **options: Any) -> Any:
     from todo.adapters.tokens.shared_secret import SharedSecret
     from todo.adapters.tokens.verifier import JwtVerifier
     from todo.composition import Readings, Service, tasks_in
-    from todo.entrypoints.http.app import create_app
+    from todo.entrypoints.http.application import create_app
 
     async def nothing() -> None:
         pass

@@ -18,7 +18,7 @@ from todo.composition import compose, issue_token, upgrade_database
 from todo.domain.refusals import Refusal
 from todo.domain.task import UserId
 from todo.entrypoints.cli.place import is_loopback
-from todo.entrypoints.http.app import from_settings
+from todo.entrypoints.http.application import from_settings
 from todo.entrypoints.http.logs import configuration
 from todo.entrypoints.http.protocol import Protocol
 from todo.settings import InvalidSetting, Settings
@@ -60,7 +60,7 @@ def serve(settings: Settings, user: UserId, *, host: str, port: int, workers: in
     if workers > 1:
         compose(settings)  # a wrong setting stops here, not in a worker
     config = uvicorn.Config(
-        from_settings(settings) if workers == 1 else "todo.entrypoints.http.app:from_environment",
+        from_settings(settings) if workers == 1 else "todo.entrypoints.http.application:from_environment",
         factory=workers > 1,
         workers=workers,
         http=Protocol,

@@ -1,0 +1,115 @@
+"""Several servers on one PostgreSQL: they keep nothing of their own, so nobody can tell."""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.serving import Person, Server, serving
+
+Two = tuple[Server, Server]
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory, migrated_postgres: str) -> Iterator[Two]:
+    directory = tmp_path_factory.mktemp("two")
+    with serving(directory, migrated_postgres) as first, serving(directory, migrated_postgres) as second:
+        yield first, second
+
+
+def everywhere(two: Two, number: int, user: str) -> list[Person]:
+    """The same person, over as many connections, at both servers in turn."""
+    return [two[n % 2].person(user) for n in range(number)]
+
+
+def test_equal_creations_with_one_key_make_one_task_wherever_they_come(two: Two) -> None:
+    people = everywhere(two, 64, "with-a-key")
+    together = threading.Barrier(len(people))
+
+    def create(person: Person) -> tuple[int, str, str | None]:
+        together.wait()
+        answer = person.api.post("/api/tasks", json={"title": "once"}, headers={"Idempotency-Key": "k"})
+        return answer.status_code, answer.json()["id"], answer.headers.get("idempotency-replayed")
+
+    with ThreadPoolExecutor(len(people)) as pool:
+        told = list(pool.map(create, people))
+    assert {status for status, _, _ in told} == {201}
+    assert len({task_id for _, task_id, _ in told}) == 1
+    assert sorted(replayed or "" for _, _, replayed in told) == ["", *["true"] * 63]
+    assert [task["title"] for task in people[0].tasks()] == ["once"]
+
+
+def test_increments_with_if_match_are_never_lost(two: Two) -> None:
+    people, each = everywhere(two, 16, "who-counts"), 5
+    one = f"/api/tasks/{people[0].add('0')['id']}"
+
+    def count(person: Person) -> None:
+        done = 0
+        while done < each:
+            read = person.api.get(one)
+            title = str(int(read.json()["title"]) + 1)
+            answer = person.api.put(one, json={"title": title}, headers={"If-Match": read.headers["etag"]})
+            assert answer.status_code in (200, 412)
+            done += answer.status_code == 200
+
+    with ThreadPoolExecutor(len(people)) as pool:
+        list(pool.map(count, people))
+    assert people[0].api.get(one).json()["title"] == str(len(people) * each)
+
+
+def test_who_pages_through_a_list_meets_each_task_that_stands_still_once(two: Two) -> None:
+    reader, writer = everywhere(two, 2, "who-pages")
+    still = {writer.add(f"still {number}")["id"] for number in range(60)}
+    moving = [writer.add(f"moving {number}")["id"] for number in range(30)]
+    done = threading.Event()
+
+    def move() -> None:
+        while not done.is_set():
+            moving.append(writer.add("moving")["id"])
+            assert writer.api.delete(f"/api/tasks/{moving.pop(0)}").status_code == 204
+
+    with ThreadPoolExecutor(1) as pool:
+        mover = pool.submit(move)
+        try:
+            for _ in range(5):
+                met: list[str] = []
+                at: str | None = "/api/tasks?limit=7"
+                while at is not None:
+                    page = reader.api.get(at)
+                    met += [task["id"] for task in page.json()]
+                    at = page.links["next"]["url"] if "next" in page.links else None
+                assert [met.count(task_id) for task_id in still] == [1] * len(still)
+        finally:
+            done.set()
+        mover.result()
+
+
+def test_what_one_wrote_the_other_reads(two: Two) -> None:
+    here, there = everywhere(two, 2, "here-and-there")
+    task = here.add()
+    one = f"/api/tasks/{task['id']}"
+    tag = there.api.get("/api/tasks").headers["etag"]
+    assert here.api.patch(one, json={"completed": True}).status_code == 200
+    assert there.api.get(one).json()["completed"] is True
+    assert there.api.get("/api/tasks", headers={"If-None-Match": tag}).status_code == 200
+    assert there.api.delete(one).status_code == 204
+    assert here.api.get(one).status_code == 404
+
+
+@pytest.mark.timeout(180)
+def test_ten_that_start_at_once_on_an_empty_database_all_serve(tmp_path: Path, empty_postgres: str) -> None:
+    with ExitStack() as stack, ThreadPoolExecutor(10) as pool:
+
+        def start(_: Any) -> Server:
+            return stack.enter_context(serving(tmp_path, empty_postgres))
+
+        servers = list(pool.map(start, range(10)))
+        people = [server.person("ann") for server in servers]
+        for person in people:
+            person.add()
+        assert [len(person.tasks()) for person in people] == [10] * 10
+        assert {server.anybody.get("/health/ready").status_code for server in servers} == {200}
