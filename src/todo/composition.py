@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from todo.domain.ports import TaskStore, TokenVerifier
-from todo.domain.refusals import InvalidToken
+from todo.domain.refusals import InvalidToken, Unavailable
 from todo.domain.task import UserId, user_id_of
 from todo.domain.tasks import Tasks
 from todo.kept import has_kept_secret, kept_secret, make_data_directory
@@ -42,7 +42,7 @@ class Service:
 
     tasks: Tasks
     tokens: TokenVerifier
-    check_ready: Callable[[], Awaitable[None]]
+    check_ready: Callable[[], Awaitable[object]]
     """Raises Unavailable while the service can't do its work."""
     close: Callable[[], Awaitable[None]]
     readings: Callable[[], Readings]
@@ -126,26 +126,64 @@ def speaker_of(token: str) -> UserId:
         raise InvalidToken("The token names nobody; log in with another.") from None
 
 
-def upgrade_database(settings: Settings) -> None:
-    """Makes the database's schema, or brings it up to date. Raises InvalidSetting, Unavailable."""
+def upgrade_database(settings: Settings) -> bool:
+    """Makes the database's schema, or brings it up to date. False if it is newer than this program, which works all
+    the same. Raises InvalidSetting, Unavailable."""
     from todo.adapters.sql.database import SchemaIsOld, check_ready
 
     database = _database(settings, PATIENCE)
 
-    async def is_old() -> bool:
+    async def is_known() -> bool:
         try:
-            await check_ready(database, within=PATIENCE)
-        except SchemaIsOld:
-            return True
+            return await check_ready(database, within=PATIENCE)
         finally:
             await database.close()
-        return False
 
-    # Only then: the migrations load ten times as much as a request needs.
-    if asyncio.run(is_old()):
+    try:
+        return asyncio.run(is_known())
+    except SchemaIsOld:
+        # Only then: the migrations load ten times as much as a request needs.
         from todo.adapters.sql.migrations import upgrade
 
         upgrade(database)
+        return True
+
+
+def erase(settings: Settings, person: UserId) -> int | None:
+    """As Eraser.erase. Raises InvalidSetting, Unavailable."""
+    from todo.adapters.sql.store import SqlTaskStore
+
+    database = _database(settings, PATIENCE)
+
+    async def erased() -> int | None:
+        try:
+            return await SqlTaskStore(database).erase(person)
+        finally:
+            await database.close()
+
+    return asyncio.run(erased())
+
+
+def back_up(settings: Settings, copy: Path) -> None:
+    """Raises Unavailable."""
+    from todo.adapters.sql.backup import back_up
+
+    back_up(_file_of(settings, "pg_dump"), copy)
+
+
+def restore(settings: Settings, copy: Path) -> None:
+    """And brings the schema up to date, if the copy's was older. Raises Unavailable."""
+    from todo.adapters.sql.backup import restore
+
+    restore(_file_of(settings, "pg_restore"), copy)
+    upgrade_database(settings)
+
+
+def _file_of(settings: Settings, program: str) -> Path:
+    if settings.database_file is None:
+        raise Unavailable(f"The tasks are in PostgreSQL, which has its own way: {program}.")
+    _database(settings)  # looks whether a file can be there
+    return settings.database_file
 
 
 def issue_token(settings: Settings, user: UserId, lifetime: timedelta) -> str:

@@ -8,12 +8,12 @@ import pytest
 from tests.stores.contract import LocalTaskStoreContract
 from tests.stores.machine import Opened, run_machine
 from tests.support.builders import a_task, somebody
-from todo.adapters.sql.database import Away
 from todo.adapters.sql.migrations import upgrade
 from todo.adapters.sql.sqlite import SqliteDatabase
 from todo.adapters.sql.store import SqlTaskStore
 from todo.composition import tasks_in
 from todo.domain.ports import Filter, TaskStore
+from todo.domain.refusals import Unavailable
 
 
 class TestSqliteTaskStore(LocalTaskStoreContract):
@@ -43,7 +43,7 @@ async def test_a_disk_that_is_full_is_said_to_be_no_old_schema_and_spoils_nothin
     adding = [store.add(a_task(owner, "x" * 500), str(number)) for number in range(300)]
     outcomes = await asyncio.gather(*adding, return_exceptions=True)
     added = [outcome for outcome in outcomes if not isinstance(outcome, BaseException)]
-    assert {type(outcome) for outcome in outcomes if isinstance(outcome, BaseException)} == {Away}
+    assert {type(outcome) for outcome in outcomes if isinstance(outcome, BaseException)} == {Unavailable}
     kept = [task async for chunk in tasks_in(store).chunks(owner, Filter()) for task in chunk]
     assert len(kept) == 1 + len(added) == await store.revision(owner)
     await database._writer.do(most_pages(2**30))

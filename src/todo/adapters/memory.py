@@ -19,7 +19,7 @@ class _Kept(NamedTuple):
 
 
 class MemoryTaskStore:
-    """Keeps everything until the process ends. Nothing in it awaits, so each call is one atomic act."""
+    """Keeps everything until the process ends; an Eraser, too. Nothing in it awaits, so each call is one atomic act."""
 
     def __init__(self) -> None:
         self._tasks: dict[UUID, Task] = {}
@@ -66,6 +66,18 @@ class MemoryTaskStore:
 
     async def revision(self, owner: UserId) -> int:
         return self._revisions.get(owner, 0)
+
+    async def erase(self, person: UserId) -> int | None:
+        if person not in self._revisions:
+            return None
+        mine = [task.id for task in self._tasks.values() if task.owner == person]
+        for task_id in mine:
+            del self._tasks[task_id]
+        for owner, key in list(self._keys):
+            if owner == person:
+                del self._keys[owner, key]
+        del self._revisions[person]
+        return len(mine)
 
     def _keep(self, task: Task) -> Task:
         self._revisions[task.owner] += 1

@@ -124,6 +124,15 @@ class TaskStore(Protocol):
         ...
 
 
+class Eraser(Protocol):
+    """Forgets people."""
+
+    async def erase(self, person: UserId) -> int | None:
+        """Removes a person's tasks, keys and revision, in one atomic act. Returns how many tasks that were; None if
+        nothing was known of them. May raise Unavailable: all is gone then, or nothing."""
+        ...
+
+
 class TokenVerifier(Protocol):
     """Says who a bearer token (RFC 6750) speaks for."""
 

@@ -17,6 +17,7 @@ from sqlalchemy import (
     case,
     delete,
     exists,
+    func,
     literal,
     select,
     true,
@@ -133,6 +134,19 @@ def removing() -> Chain:
         return delete(tasks).where(tasks.c.id == _task_id, counted).returning(tasks.c.revision)
 
     return {"locked": _lock_task, "owner": _count, "task": task}
+
+
+def erasing() -> Chain:
+    """Wants ``user_id``; returns how many ``tasks`` there were, or no row. The tables' keys take the rest with them."""
+
+    def counted(_: Sources) -> Statement:
+        return select(func.count().label("tasks")).select_from(tasks).where(tasks.c.user_id == _given(tasks.c.user_id))
+
+    def erased(sources: Sources) -> Statement:
+        number = select(sources["counted"].c.tasks).scalar_subquery().label("tasks")
+        return delete(users).where(users.c.id == _given(tasks.c.user_id)).returning(number)
+
+    return {"counted": counted, "erased": erased}
 
 
 def _or_count(first: "postgresql.Insert | sqlite.Insert") -> Statement:

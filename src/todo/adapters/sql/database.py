@@ -84,13 +84,15 @@ class SchemaIsOld(Unavailable):
 _version = Table(VERSION_TABLE, MetaData(), Column("version_num", String(32), primary_key=True))
 
 
-async def check_ready(database: Database, within: float = READY_TIMEOUT) -> None:
-    """Raises Unavailable while the database is away or its schema is older than this program."""
+async def check_ready(database: Database, within: float = READY_TIMEOUT) -> bool:
+    """Whether the schema is no newer than this program. Raises Unavailable while the database is away or its schema is
+    older."""
     try:
         async with asyncio.timeout(within):
             names = await database.reading(select(_version.c.version_num))({})
     except TimeoutError as error:
         raise Unavailable(f"The database has not answered within {within:g} seconds.") from error
-    # A newer schema is fine: migrations only add.
-    if max((name for (name,) in names), default="") < SCHEMA_VERSION:
+    newest = max((name for (name,) in names), default="")
+    if newest < SCHEMA_VERSION:
         raise SchemaIsOld
+    return newest == SCHEMA_VERSION  # a newer one is fine: migrations only add

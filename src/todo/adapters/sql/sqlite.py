@@ -32,6 +32,17 @@ BUSY_TIMEOUT = 10
 COMMITTED_TOGETHER = 100
 """The most changes that share a transaction."""
 
+_PRIMARY = 0xFF
+"""The part of an error's code that says what it is; the rest says where."""
+_SAID = {
+    sqlite3.SQLITE_BUSY: "Another program holds the database; try again in a moment.",
+    sqlite3.SQLITE_READONLY: "The database can't be written: its file or folder is read-only.",
+    sqlite3.SQLITE_FULL: "The database's disk is full; nothing was changed.",
+    sqlite3.SQLITE_CANTOPEN: "The database's file can't be opened, or its folder not be written to.",
+    sqlite3.SQLITE_CORRUPT: "The database is damaged; restore a backup of it.",
+    sqlite3.SQLITE_NOTADB: "The database's file is no database.",
+}
+
 _DIALECT = SQLiteDialect_pysqlite(paramstyle="qmark")
 
 
@@ -100,10 +111,10 @@ class SqliteDatabase:
                 return self.meaning_of(error.orig)
             case sqlite3.OperationalError() if str(error).startswith(("no such table", "no such column")):
                 return SchemaIsOld()
+            case sqlite3.DatabaseError() if said := _SAID.get(getattr(error, "sqlite_errorcode", 0) & _PRIMARY):
+                return Unavailable(said)
             case sqlite3.OperationalError() | sqlite3.InterfaceError():
                 return Away()
-            case sqlite3.DatabaseError(sqlite_errorcode=sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB):
-                return Unavailable("The database is damaged, or its file is no database.")
             case _:
                 return None
 

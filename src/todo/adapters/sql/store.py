@@ -44,7 +44,7 @@ _REVISION = select(users.c.revision).where(users.c.id == bindparam("owner"))
 
 class SqlTaskStore:
     """On PostgreSQL each call is one statement (two when ``add`` meets a used key), on SQLite each change is one
-    transaction."""
+    transaction. An Eraser, too."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -52,6 +52,7 @@ class SqlTaskStore:
         self._add_once = database.changing(changes.adding_once(database.insert))
         self._save = database.changing(changes.saving())
         self._remove = database.changing(changes.removing())
+        self._erase = database.changing(changes.erasing())
         self._get = database.reading(_GET)
         self._revision = database.reading(_REVISION)
         self._listing = cache(self._listing_of)
@@ -120,6 +121,10 @@ class SqlTaskStore:
     async def revision(self, owner: UserId) -> int:
         rows = await self._revision({"owner": owner})
         return int(rows[0][0]) if rows else 0
+
+    async def erase(self, person: UserId) -> int | None:
+        row, _ = await self._erase(changes.given(user_id=person))
+        return None if row is None else int(row[0])
 
     def _listing_of(self, *parts: str) -> ReadBeside:
         """Beside the tasks their owner's revision: of the moment in which they were read, neither older nor newer."""

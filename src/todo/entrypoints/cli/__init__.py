@@ -4,12 +4,13 @@ import logging
 import re
 import sys
 from datetime import timedelta
+from pathlib import Path
 
 import rich_click as click
 
 from todo.domain.refusals import NotAuthenticated, Refusal
 from todo.entrypoints.cli import login, tasks
-from todo.entrypoints.cli.output import complain, line_of_stdin, one_line, take_any_text
+from todo.entrypoints.cli.output import NEWER, complain, line_of_stdin, one_line, take_any_text
 from todo.entrypoints.cli.place import settings_of, user_of
 from todo.entrypoints.cli.tasks import REFUSED
 from todo.settings import InvalidSetting
@@ -138,8 +139,71 @@ def upgrade() -> None:
     """
     from todo.composition import upgrade_database
 
-    upgrade_database(settings_of())
-    click.echo("The schema is up to date.")
+    if upgrade_database(settings_of()):
+        click.echo("The schema is up to date.")
+    else:
+        complain(NEWER, 0)
+
+
+@db.command()
+@click.argument("file", type=click.Path(path_type=Path))
+def backup(file: Path) -> None:
+    """Copy the SQLite database to FILE, while servers use it or not.
+
+    Example: todo db backup tasks-of-today.db
+    """
+    from todo.composition import back_up
+
+    back_up(settings_of(), file)
+    click.echo(f"{one_line(str(file))} has everything.")
+
+
+@db.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def restore(file: Path, yes: bool) -> None:
+    """Put what FILE has, a backup, in the place of all tasks there are, while servers use them or not.
+
+    Example: todo db restore tasks-of-yesterday.db
+    """
+    from todo.composition import restore
+
+    settings = settings_of()
+    _confirm(yes, f"Replace all tasks in {settings.database_file} with those in {file}?")
+    restore(settings, file)
+    click.echo("The tasks are those of the backup.")
+
+
+@cli.group()
+def users() -> None:
+    """Look after people."""
+
+
+@users.command()
+@click.argument("person", metavar="ID")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def erase(person: str, yes: bool) -> int:
+    """Remove the person whom tokens call ID (their sub), and all that is theirs.
+
+    Example: todo users erase 3fK9mQ2xT8vLb1nR
+    """
+    from todo.composition import erase
+
+    settings = settings_of()
+    user = user_of(person, settings)
+    _confirm(yes, f"Remove {one_line(person)} and all their tasks?")
+    number = erase(settings, user)
+    if number is None:
+        return complain("Nothing is known of this person.", REFUSED)
+    click.echo(f"The person and their {number} task{'' if number == 1 else 's'} are gone.")
+    return 0
+
+
+def _confirm(yes: bool, question: str) -> None:
+    if not yes:
+        if not sys.stdin.isatty():
+            raise click.UsageError("nobody is there to ask; say --yes")
+        click.confirm(one_line(question), abort=True)
 
 
 def _duration(text: str) -> timedelta:

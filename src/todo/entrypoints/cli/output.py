@@ -69,6 +69,9 @@ def say(text: str, *, faint: bool = False) -> None:
     click.echo(click.style(text, dim=True) if faint and has_colour else text, color=has_colour)
 
 
+NEWER = "the database's schema is newer than this program, which works with it all the same; better use a newer one"
+
+
 def complain(text: str, status: int) -> int:
     click.echo(f"todo: {one_line(text)}", err=True)
     return status

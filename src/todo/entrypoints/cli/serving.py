@@ -17,6 +17,7 @@ from uvicorn.supervisors import Multiprocess
 from todo.composition import compose, issue_token, upgrade_database
 from todo.domain.refusals import Refusal
 from todo.domain.task import UserId
+from todo.entrypoints.cli.output import NEWER, complain
 from todo.entrypoints.cli.place import is_loopback
 from todo.entrypoints.http.application import from_settings
 from todo.entrypoints.http.logs import configuration
@@ -54,8 +55,8 @@ def serve(settings: Settings, user: UserId, *, host: str, port: int, workers: in
             f"to listen on {host}, set BETTER_AUTH_URL, JWT_JWKS_URL or BETTER_AUTH_SECRET: "
             "without one, only this machine is served"
         )
-    if migrate:
-        upgrade_database(settings)
+    if migrate and not upgrade_database(settings):
+        complain(NEWER, 0)
     logging.config.dictConfig(configuration())
     if workers > 1:
         compose(settings)  # a wrong setting stops here, not in a worker
