@@ -1,93 +1,24 @@
 """PostgreSQL goes away in every way it can, under load, and comes back: nothing hangs and nothing is lost."""
 
-import threading
 import time
-from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from urllib.parse import urlsplit
 
-import httpx
 import psycopg
 import pytest
 
 from tests.support.databases import OwnPostgres, own_postgres
-from tests.support.serving import Person, Server, serving
+from tests.support.load import READ, WRITE, Load
+from tests.support.serving import Server, serving
 from tests.support.wire import Weather, wire
 
-CALLERS = 16
 IN_TIME = 2
 """Seconds until a request hears what became of it."""
 BACK = 5
 """Seconds after the database's return until all is well."""
-READ, WRITE = "read", "write"
-
-
-class Load:
-    """Callers who read and write without a pause, and note what they were told."""
-
-    def __init__(self, server: Server) -> None:
-        self._server = server
-        self._stopped = threading.Event()
-        self._threads: list[threading.Thread] = []
-        self.statuses: Counter[tuple[str, int]] = Counter()
-        self.acknowledged: list[tuple[Person, str]] = []
-        self.slowest = 0.0
-        self.well_since = time.monotonic()
-        self.faults: list[str] = []
-        self._lock = threading.Lock()
-
-    def __enter__(self) -> "Load":
-        for number in range(CALLERS):
-            thread = threading.Thread(target=self._call, args=(self._server.person(), number))
-            thread.start()
-            self._threads.append(thread)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stopped.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _call(self, person: Person, number: int) -> None:
-        for count in range(10**6):
-            if self._stopped.is_set():
-                return
-            title = f"{number}-{count}"
-            try:
-                if count % 2:
-                    self._note(READ, person.api.get("/api/tasks?limit=5"))
-                else:
-                    answer = person.api.post("/api/tasks", json={"title": title})
-                    self._note(WRITE, answer)
-                    if answer.status_code == 201:
-                        self.acknowledged.append((person, title))
-            except httpx.HTTPError as error:
-                self.faults.append(repr(error))
-
-    def _note(self, what: str, answer: httpx.Response) -> None:
-        with self._lock:
-            self.statuses[what, answer.status_code] += 1
-            self.slowest = max(self.slowest, answer.elapsed.total_seconds())
-            if answer.status_code >= 500:
-                self.well_since = time.monotonic()
-
-    def until(self, number: int) -> None:
-        """So many more answers."""
-        goal = self.statuses.total() + number
-        deadline = time.monotonic() + 30
-        while self.statuses.total() < goal:
-            assert time.monotonic() < deadline, self.faults
-            time.sleep(0.01)
-
-    def judge(self) -> None:
-        """Each acknowledged task is there, once."""
-        assert self.faults == []
-        assert {status for _, status in self.statuses} <= {200, 201, 503}
-        titles: dict[Person, Counter[str]] = {}
-        for person, title in self.acknowledged:
-            if person not in titles:
-                titles[person] = Counter(task["title"] for task in person.tasks())
-            assert titles[person][title] == 1, title
 
 
 @pytest.fixture(scope="module")
@@ -112,12 +43,12 @@ def test_reads_never_fail_while_connections_are_ended(tmp_path: Path, empty_post
         assert load.statuses[WRITE, 503] < load.statuses[WRITE, 201] / 100
 
 
-def is_well(server: Server, load: Load) -> None:
+def is_well(server: Server, load: Load, within: float = BACK) -> None:
     """Soon, and without a restart."""
     returned = time.monotonic()
-    while time.monotonic() - returned < BACK + 1:
+    while time.monotonic() - returned < within + 1:
         load.until(10)
-    assert load.well_since - returned < BACK
+    assert load.well_since - returned < within
     assert server.anybody.get("/health/ready").status_code == 200
 
 
@@ -155,3 +86,38 @@ def test_it_is_stopped_and_started(tmp_path: Path, own: OwnPostgres, how: str) -
             own.start()
             is_well(server, load)
         load.judge()
+
+
+def test_its_primary_dies_and_a_standby_takes_over(tmp_path: Path) -> None:
+    """With synchronous replication nothing that was acknowledged is lost."""
+    with own_postgres() as primary, followed(primary) as standby:
+        url = primary.create("UTF8")
+        hosts = f"127.0.0.1:{primary.port},127.0.0.1:{standby.port}"
+        with serving(tmp_path, f"postgresql://postgres:@{hosts}{urlsplit(url).path}") as server:
+            with Load(server) as load:
+                load.until(200)
+                primary.stop("immediate")
+                time.sleep(1)  # nobody promotes a standby at once
+                standby.run("pg_ctl", "-D", standby.data, "promote")
+                is_well(server, load, within=10)
+            load.judge()
+        primary.start()  # for its end
+
+
+@contextmanager
+def followed(primary: OwnPostgres) -> Iterator[OwnPostgres]:
+    """A standby that has every change before the primary acknowledges it."""
+    with TemporaryDirectory() as name:
+        standby = OwnPostgres(primary.programs, Path(name))
+        source = ["-h", "127.0.0.1", "-p", str(primary.port), "-U", "postgres"]
+        standby.run("pg_basebackup", *source, "-R", "-X", "stream", "-c", "fast", "-D", standby.data)
+        standby.start()
+        try:
+            with psycopg.connect(primary.url_of("postgres"), autocommit=True) as own:
+                own.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
+                own.execute("SELECT pg_reload_conf()")
+                while own.execute("SELECT sync_state FROM pg_stat_replication").fetchone() != ("sync",):
+                    time.sleep(0.01)
+            yield standby
+        finally:
+            standby.stop("immediate")

@@ -108,7 +108,7 @@ class OwnPostgres(PostgresServer):
         self.directory = directory
         self.data = directory / "data"
         self.port = free_port()
-        self._programs = programs
+        self.programs = programs
         self._options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={directory} {options}"
         self._as_owner: list[str | Path] = []
         if os.geteuid() == 0:  # PostgreSQL itself refuses to run as root
@@ -130,7 +130,7 @@ class OwnPostgres(PostgresServer):
         self.run("pg_ctl", "-D", self.data, "-m", how, "stop")
 
     def run(self, program: str, *arguments: str | Path) -> None:
-        command = [*self._as_owner, self._programs / program, *arguments]
+        command = [*self._as_owner, self.programs / program, *arguments]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd="/")
 
 
