@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: serve test check bench bench-scale lock format
+.PHONY: serve test check soak bench bench-scale lock format
 
 serve: .venv/ready  ## Serve the API on the embedded default.
 	$(BIN)/todo serve
@@ -14,6 +14,9 @@ check: .venv/ready  ## Formatter, linter, types, architecture.
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+soak: .venv/ready  ## What takes long: a hundred kills, crowds, an hour (SOAK_SECONDS, SOAK_KILLS make it shorter).
+	$(BIN)/pytest soak -s -v
 
 bench: .venv/ready benchmarks/.venv/ready  ## What is promised in figures, measured. Takes ten minutes, wants wrk.
 	$(BIN)/python -m benchmarks.side_by_side

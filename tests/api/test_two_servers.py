@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import create_engine, text
 
 from tests.support.serving import Person, Server, serving
 
@@ -98,6 +99,30 @@ def test_what_one_wrote_the_other_reads(two: Two) -> None:
     assert there.api.get("/api/tasks", headers={"If-None-Match": tag}).status_code == 200
     assert there.api.delete(one).status_code == 204
     assert here.api.get(one).status_code == 404
+
+
+def test_an_older_server_works_on_a_newer_schema(tmp_path: Path, empty_database: str) -> None:
+    """One that runs while another migrates, and one that starts afterwards: migrations only add."""
+    with serving(tmp_path, empty_database) as running:
+        ann = running.person("ann")
+        task = ann.add()
+        for statement in (
+            "ALTER TABLE tasks ADD COLUMN note VARCHAR(9) NOT NULL DEFAULT ''",
+            "UPDATE schema_version SET version_num = '9999'",
+        ):
+            changed = create_engine(empty_database.replace("postgresql://", "postgresql+psycopg://"))
+            with changed.begin() as connection:
+                connection.execute(text(statement))
+            changed.dispose()
+        with serving(tmp_path, empty_database) as started:
+            for server in (running, started):
+                ann = server.person("ann")
+                assert server.anybody.get("/health/ready").status_code == 200
+                assert task in ann.tasks()
+                one = f"/api/tasks/{ann.add()['id']}"
+                assert ann.api.patch(one, json={"completed": True}).status_code == 200
+                assert ann.api.delete(one).status_code == 204
+            assert "newer than this program" in started.printed()
 
 
 @pytest.mark.timeout(180)

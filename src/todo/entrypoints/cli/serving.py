@@ -7,6 +7,7 @@ import shlex
 import signal
 import socket
 import sys
+from contextlib import suppress
 from datetime import timedelta
 from tempfile import TemporaryDirectory
 
@@ -26,6 +27,9 @@ from todo.settings import InvalidSetting, Settings
 
 GRACE = 10
 """Seconds that requests in flight get when the server is told to stop."""
+
+FILES = 65_536
+"""The most that are open at once."""
 
 TURNS = 5
 """Of the event loop, in each of which it takes in all who wait at the door."""
@@ -72,6 +76,7 @@ def serve(settings: Settings, user: UserId, *, host: str, port: int, workers: in
         ws="none",
         timeout_graceful_shutdown=GRACE,
     )
+    _allow_connections()
     listening = _listen(host, port)
     _greet(settings, user, listening)
     # uvicorn sends itself the signal again once it has stopped: that is when the work is done.
@@ -88,6 +93,16 @@ def serve(settings: Settings, user: UserId, *, host: str, port: int, workers: in
         return
     if not server.started:
         sys.exit(1)
+
+
+def _allow_connections() -> None:
+    """As many open files as the system lets a process have: each connection is one, and many begin with 1024."""
+    if sys.platform != "win32":
+        import resource
+
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, FILES) if most > 0 else FILES, most))
 
 
 def _listen(host: str, port: int) -> socket.socket:

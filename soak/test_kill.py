@@ -1,0 +1,68 @@
+"""`kill -9`, again and again, in the middle of writes: what was acknowledged is there once, and nothing twice."""
+
+import http.client
+import os
+import random
+import signal
+import sqlite3
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
+import psycopg
+import pytest
+from tests.support.serving import serving, signed
+
+KILLS = int(os.environ.get("SOAK_KILLS", "100"))
+WRITERS = 16
+
+
+@pytest.mark.timeout(1800)
+def test_no_acknowledged_write_is_lost_or_doubled(tmp_path: Path, empty_database: str) -> None:
+    acknowledged: list[str] = []
+    tokens = [signed({"sub": f"writer-{number}", "exp": 2**33}) for number in range(WRITERS)]
+
+    def write(address: tuple[str, int], number: int, life: int) -> int:
+        """Until the server is gone."""
+        headers = {"Authorization": f"Bearer {tokens[number]}"}
+        connection = http.client.HTTPConnection(*address, timeout=20)
+        count = 0
+        try:
+            while True:
+                title = f"{life}-{number}-{count}"
+                connection.request("POST", "/api/tasks", f'{{"title": "{title}"}}', headers)
+                answer = connection.getresponse()
+                answer.read()
+                assert answer.status == 201
+                acknowledged.append(title)
+                count += 1
+        except (OSError, http.client.HTTPException):
+            return count
+        finally:
+            connection.close()
+
+    for life in range(KILLS):
+        with serving(tmp_path, empty_database) as server, ThreadPoolExecutor(WRITERS) as pool:
+            written = [pool.submit(write, server.address, number, life) for number in range(WRITERS)]
+            time.sleep(random.uniform(0.05, 0.4))
+            os.kill(server.pid, signal.SIGKILL)
+            server.wait()
+            assert sum(done.result() for done in written) > 0
+    if empty_database.startswith("sqlite"):
+        with closing(sqlite3.connect(empty_database.removeprefix("sqlite:///"))) as file:
+            kept = Counter(title for (title,) in file.execute("SELECT title FROM tasks"))
+            assert file.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+            assert file.execute("PRAGMA foreign_key_check").fetchall() == []
+            revisions = dict(file.execute("SELECT id, revision FROM users"))
+            newest = dict(file.execute("SELECT user_id, count(*) FROM tasks GROUP BY user_id"))
+    else:
+        with psycopg.connect(empty_database) as connection:
+            kept = Counter(title for (title,) in connection.execute("SELECT title FROM tasks"))
+            revisions = dict(connection.execute("SELECT id, revision FROM users").fetchall())
+            newest = dict(connection.execute("SELECT user_id, count(*) FROM tasks GROUP BY user_id").fetchall())
+    assert max(kept.values()) == 1
+    assert set(acknowledged) <= set(kept)
+    assert revisions == newest
+    print(f"\n{KILLS} kills: {len(acknowledged)} acknowledged, {len(kept)} kept, none lost, none twice")
