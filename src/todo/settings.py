@@ -43,6 +43,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_hash_key: str | None = None
     """What people's ids are hashed with in the log; without it each process takes a key of its own."""
     metrics: bool = False
+    traces: bool = False
     better_auth_url: str | None = None
     better_auth_secret: str | None = None
     jwt_jwks_url: str | None = None

@@ -106,7 +106,7 @@ class Server:
 
 def environment(**settings: str) -> dict[str, str]:
     """This process's, with these settings and no others of ours."""
-    ours = re.compile("DATABASE_|BETTER_AUTH_|JWT_|CORS_|TODO_|REQUEST|LOG_|METRICS")
+    ours = re.compile("DATABASE_|BETTER_AUTH_|JWT_|CORS_|TODO_|REQUEST|LOG_|METRICS|TRACES|OTEL_")
     return {name: value for name, value in os.environ.items() if not ours.match(name)} | settings
 
 

@@ -17,10 +17,11 @@ from todo.entrypoints.http.cors import Cors
 from todo.entrypoints.http.edge import Edge
 from todo.entrypoints.http.logs import RequestLog
 from todo.entrypoints.http.tasks import LONG_READS, TaskController, options_of_list, options_of_task
-from todo.settings import Settings, load
+from todo.settings import InvalidSetting, Settings, load
 
 if TYPE_CHECKING:  # loaded where it is switched on
     from todo.entrypoints.http.metrics import Metrics
+    from todo.entrypoints.http.tracing import Tracing
 
 logger = logging.getLogger("todo.http")
 
@@ -32,6 +33,7 @@ def create_app(
     requests_at_once: int = 256,
     log: RequestLog | None = None,
     metrics: "Metrics | None" = None,
+    tracing: "Tracing | None" = None,
 ) -> ASGIApp:
     class Controller(TaskController):
         middleware = (authenticated(service.tokens),)
@@ -44,6 +46,8 @@ def create_app(
         await service.close()
         if log is not None:
             log.flush()
+        if tracing is not None:
+            await asyncio.to_thread(tracing.close)
 
     @get("/health/live")
     async def live() -> dict[str, str]:
@@ -70,7 +74,7 @@ def create_app(
         openapi_config=None,
         logging_config=None,
     )
-    observers = [observer for observer in (log, metrics) if observer is not None]
+    observers = [observer for observer in (log, metrics, tracing) if observer is not None]
     return Edge(app, Cors(cors_origins), requests_at_once, observers)
 
 
@@ -91,10 +95,19 @@ def from_settings(settings: Settings) -> ASGIApp:
         from todo.entrypoints.http.metrics import Metrics
 
         metrics = Metrics(service.readings)
+    tracing = None
+    if settings.traces:
+        try:
+            from todo.entrypoints.http.tracing import Tracing
+        except ImportError:
+            raise InvalidSetting("TRACES wants OpenTelemetry, which comes with the extra todo[otel]") from None
+
+        tracing = Tracing()
     return create_app(
         service,
         cors_origins=settings.cors_origins,
         requests_at_once=settings.requests_at_once,
         log=RequestLog(settings.log_hash_key) if settings.request_log else None,
         metrics=metrics,
+        tracing=tracing,
     )

@@ -34,6 +34,8 @@ class Served(NamedTuple):
     seconds: float
     user: str | None
     """Who asked, if that is known. A reader passes on no more than a hash."""
+    traceparent: str | None = None
+    """As it came (W3C Trace Context, section 3.2)."""
 
 
 Observer = Callable[[Served], None]
@@ -103,7 +105,8 @@ class Edge:
             self._at_once -= is_counted
             if self._observers:
                 route = _route_of(scope.get("path_template"))
-                served = Served(named, method, route, status, began, perf_counter() - began, scope.get("user"))
+                seconds, user = perf_counter() - began, scope.get("user")
+                served = Served(named, method, route, status, began, seconds, user, _traceparent(request))
                 for observe in self._observers:
                     observe(served)
 
@@ -134,6 +137,10 @@ def _request_id(headers: Headers) -> bytes:
     if given is not None and _SANE_REQUEST_ID.fullmatch(given):
         return given
     return b"%032x" % random.getrandbits(128)  # to find it in the log, not to be unguessable
+
+
+def _traceparent(headers: Headers) -> str | None:
+    return next((value.decode("latin-1") for name, value in headers if name == b"traceparent"), None)
 
 
 def _with_head(allow: bytes) -> bytes:
