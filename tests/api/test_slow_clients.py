@@ -90,12 +90,13 @@ async def test_a_connection_at_rest_is_closed_and_one_in_use_is_not(client: Clie
     assert await reader.read() == b""
 
 
-async def test_who_does_not_read_the_answer_is_cut_off(client: Client, server: uvicorn.Server) -> None:
+@pytest.mark.parametrize("last", [b"", b"Connection: close\r\n"], ids=["keeping on", "the last"])
+async def test_who_does_not_read_the_answer_is_cut_off(client: Client, server: uvicorn.Server, last: bytes) -> None:
     _, writer = client
     await until(lambda: bool(server.server_state.connections))
     assert isinstance(writer.transport, asyncio.ReadTransport)
     writer.transport.pause_reading()  # as a client that is busy with something else
-    writer.write(GET)
+    writer.write(GET[:-2] + last + b"\r\n")
     await until(lambda: bool(server.server_state.tasks))
     await until(lambda: not server.server_state.tasks and not server.server_state.connections)
 

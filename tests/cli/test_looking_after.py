@@ -12,6 +12,8 @@ import pytest
 from tests.cli.test_serve import todo
 from tests.support.databases import migrated, sqlite_url
 from tests.support.serving import TODO, environment, serving
+from todo.adapters.sql import backup
+from todo.domain.refusals import Unavailable
 
 FILE = "todo.db"
 
@@ -50,10 +52,34 @@ class TestBackups:
             ann.api.delete(f"/api/tasks/{kept['id']}")
             restored = todo(tmp_path, "db", "restore", "copy.db", "--yes", DATABASE_URL=url)
             assert (restored.returncode, restored.stdout) == (0, "The tasks are those of the backup.\n")
-            assert ann.tasks() == [kept]
+            [restored_task] = ann.tasks()
+            assert restored_task | {"revision": 0} == kept | {"revision": 0}
+            assert restored_task["revision"] > 3  # no entity tag of before names it
             ann.add("afterwards")
             assert [task["title"] for task in ann.tasks()] == ["afterwards", "kept"]
-        assert sorted(path.name for path in tmp_path.glob("copy*")) == ["copy.db"]
+        assert [path.name for path in tmp_path.iterdir() if "copy" in path.name or "-" in path.name[:6]] == ["copy.db"]
+        assert (tmp_path / "copy.db").stat().st_mode & 0o77 == 0
+
+    def test_a_backup_is_restored_where_no_database_is_yet(self, tmp_path: Path) -> None:
+        url = migrated(sqlite_url(tmp_path / FILE))
+        assert todo(tmp_path, "add", "kept", DATABASE_URL=url).returncode == 0
+        assert todo(tmp_path, "db", "backup", "copy.db", DATABASE_URL=url).returncode == 0
+        anew = sqlite_url(tmp_path / "anew.db")
+        assert todo(tmp_path, "db", "restore", "copy.db", "--yes", DATABASE_URL=anew).returncode == 0
+        assert "kept" in todo(tmp_path, "list", DATABASE_URL=anew).stdout
+        with closing(sqlite3.connect(tmp_path / "anew.db")) as connection:
+            assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        itself = todo(tmp_path, "db", "restore", "anew.db", "--yes", DATABASE_URL=anew)
+        assert (itself.returncode, itself.stderr) == (1, "todo: anew.db is the database itself.\n")
+
+    def test_a_restore_waits_for_nobody_without_end(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        migrated(sqlite_url(tmp_path / FILE))
+        backup.back_up(tmp_path / FILE, tmp_path / "copy.db")
+        monkeypatch.setattr(backup, "BUSY_TIMEOUT", 0.3)
+        with closing(sqlite3.connect(tmp_path / FILE, isolation_level=None)) as holder:
+            holder.execute("BEGIN IMMEDIATE")
+            with pytest.raises(Unavailable, match="as it was"):
+                backup.restore(tmp_path / FILE, tmp_path / "copy.db")
 
     def test_no_file_is_overwritten_by_a_backup(self, tmp_path: Path) -> None:
         url = migrated(sqlite_url(tmp_path / FILE))

@@ -14,7 +14,7 @@ from todo.adapters.sql.database import Database, ReadBeside
 from todo.adapters.sql.statements import Row
 from todo.adapters.sql.tables import tasks, users
 from todo.domain.ports import KEY_LIFETIME, PAGE_LENGTH, Added, Filter, Page
-from todo.domain.refusals import KeyReused, TaskChanged, TaskNotFound
+from todo.domain.refusals import KeyReused, TaskChanged, TaskNotFound, Unavailable
 from todo.domain.task import Position, Task, UserId
 
 # In the order of Task's fields.
@@ -123,7 +123,9 @@ class SqlTaskStore:
         return int(rows[0][0]) if rows else 0
 
     async def erase(self, person: UserId) -> int | None:
-        row, _ = await self._erase(changes.given(user_id=person))
+        row, again = await self._erase(changes.given(user_id=person))
+        if row is None and again:
+            raise Unavailable("The database was away in between: the person is erased, or was never known.")
         return None if row is None else int(row[0])
 
     def _listing_of(self, *parts: str) -> ReadBeside:

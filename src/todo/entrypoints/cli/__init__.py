@@ -36,7 +36,8 @@ def main() -> None:
     except Refusal as error:
         # The driver's own words go to whoever runs the program, and to nobody who only calls the API.
         driver = getattr(error.__cause__, "orig", error.__cause__)
-        sys.exit(complain(f"{error} ({str(driver).splitlines()[0]})" if driver else str(error), REFUSED))
+        said = next(iter(str(driver or "").splitlines()), "")
+        sys.exit(complain(f"{error} ({said})" if said else str(error), REFUSED))
     except (click.Abort, KeyboardInterrupt):
         sys.exit(130)  # as shells call an end by SIGINT
     except OSError as error:

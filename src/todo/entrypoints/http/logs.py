@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
 from hashlib import blake2b
@@ -75,10 +76,13 @@ class RequestLog:
         self._encoded = _for_terminal if write is None and sys.stderr.isatty() else msgspec.json.Encoder().encode_lines
         self._hash = lru_cache(10_000)(lambda user: blake2b(user.encode(), key=key, digest_size=8).hexdigest())
         self._served: list[Served] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def __call__(self, served: Served) -> None:
-        if not self._served:
-            asyncio.get_running_loop().call_later(LINGER, self.flush)
+        loop = asyncio.get_running_loop()
+        if not self._served or loop is not self._loop:  # a host may end one with lines that wait
+            self._loop = loop
+            loop.call_later(LINGER, self.flush)
         self._served.append(served)
         if len(self._served) >= MANY:
             self.flush()
@@ -109,5 +113,6 @@ def _for_terminal(lines: Sequence[Line]) -> bytes:
 
 
 def _to_stderr(lines: bytes) -> None:
-    sys.stderr.buffer.write(lines)
-    sys.stderr.buffer.flush()
+    with suppress(OSError, ValueError):  # whoever read them has gone: no reason to fail those who ask
+        sys.stderr.buffer.write(lines)
+        sys.stderr.buffer.flush()

@@ -2,13 +2,20 @@
 
 import asyncio
 import re
+import sys
 from collections.abc import Collection
+from contextlib import suppress
 from typing import Any
 from uuid import uuid4
 
+from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from todo.entrypoints.http import problems
+
+if sys.platform != "win32":  # which tells less of its sockets
+    from fcntl import ioctl
+    from termios import TIOCOUTQ
 
 LOOK = 2
 """Seconds between two looks at what a client does."""
@@ -81,8 +88,9 @@ class Protocol(HttpToolsProtocol):
 
     transport: Any
     _receiving_since: float | None = None
-    _stuck_since: float | None = None
-    _unsent = 0
+    _stuck_since = 0.0
+    _untaken_before = 0
+    _served: RequestResponseCycle | None = None
     _is_ending = False
     _at_rest_since = 0.0
 
@@ -111,6 +119,10 @@ class Protocol(HttpToolsProtocol):
         if self._is_ending:
             self.cycle.keep_alive = False
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._served = cycle
+        super()._start_asgi_task(cycle, app)
+
     def on_message_complete(self) -> None:
         self._receiving_since = None
         super().on_message_complete()
@@ -131,48 +143,46 @@ class Protocol(HttpToolsProtocol):
     def shutdown(self) -> None:
         """The next answer is the last. uvicorn would close what is at rest at once, and lose what is on its way."""
         self._is_ending = True
-        cycle: RequestResponseCycle | None = self.cycle
-        if cycle is not None and not cycle.response_complete:
-            cycle.keep_alive = False
-        for later, _ in self.pipeline:
-            later.keep_alive = False
+        last = self.pipeline[0][0] if self.pipeline else self._served
+        if last is not None:
+            last.keep_alive = False
         self._look.cancel()
         self._look = self.loop.call_later(LAST_CALL, self._judge_client)
-
-    def pause_writing(self) -> None:
-        self._stuck_since = self.loop.time()
-        self._unsent = self.transport.get_write_buffer_size()
-        super().pause_writing()
-
-    def resume_writing(self) -> None:
-        self._stuck_since = None
-        super().resume_writing()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - ours says it for a person
         self._refuse(400, "This is not a valid HTTP/1.1 request.")
 
     def _judge_client(self) -> None:
-        now = self.loop.time()
+        now, untaken = self.loop.time(), self._untaken()
+        if untaken != self._untaken_before:
+            self._untaken_before, self._stuck_since = untaken, now
         cycle: RequestResponseCycle | None = self.cycle
         is_answered = cycle is None or cycle.response_complete
-        if self._stuck_since is not None:
-            before, self._unsent = self._unsent, self.transport.get_write_buffer_size()
-            if self._unsent < before:
-                self._stuck_since = now
-            elif now - self._stuck_since > SLOW:
-                self.transport.abort()
+        if untaken and now - self._stuck_since > SLOW:
+            self.transport.abort()
+        elif self.transport.is_closing():
+            pass  # what is left is still sent, to a client that takes it
         elif self._receiving_since is not None and not self.flow.read_paused:
             if now - self._receiving_since > SLOW:
                 self._refuse(408, f"The request did not come whole within {SLOW} seconds; send it again.")
         elif is_answered and (self._is_ending or now - self._at_rest_since > REST):
             self.transport.close()
-        if not self.transport.is_closing():
-            self._look = self.loop.call_later(LOOK, self._judge_client)
+        self._look = self.loop.call_later(LOOK, self._judge_client)
+
+    def _untaken(self) -> int:
+        """Bytes of answers that the client has not acknowledged: those that wait here, and those that wait in the
+        kernel, which takes megabytes before it lets any wait here."""
+        waiting: int = self.transport.get_write_buffer_size()
+        connected = self.transport.get_extra_info("socket")
+        if sys.platform != "win32" and connected is not None:
+            with suppress(OSError):  # it has just been closed
+                waiting += int.from_bytes(ioctl(connected.fileno(), TIOCOUTQ, bytes(4)), sys.byteorder)
+        return waiting
 
     def _refuse(self, status: int, detail: str) -> None:
         """With what the application would send, had it seen the request; and the connection ends."""
-        cycle: RequestResponseCycle | None = self.cycle
-        if cycle is None or cycle.response_complete or not cycle.response_started:
+        served = self._served
+        if served is None or served.response_complete or not (served.response_started or self.pipeline):
             _, body, _ = problems.render(problems.InvalidRequest(detail, status=status))
             head = (
                 f"HTTP/1.1 {status} {problems.phrase(status)}\r\ncontent-type: {problems.MEDIA_TYPE}\r\n"
