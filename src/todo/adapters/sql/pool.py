@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Mapping
+from math import inf
 from typing import NamedTuple
 
 import psycopg
@@ -50,6 +51,7 @@ class Pool:
         self._strays: deque[asyncio.Task[Connection]] = deque()
         """Connections whose opening nobody waits for any more, and that have no place: they may still be of use."""
         self._look: asyncio.TimerHandle | None = None
+        self._looks_at = inf
 
     async def take(self, until: float) -> Connection:
         """Raises Unavailable."""
@@ -94,7 +96,8 @@ class Pool:
 
     def _pass_on(self, connection: Connection | None) -> None:
         """A connection, or None for a place to open one in: to the first in line, or to where they rest."""
-        now = asyncio.get_running_loop().time()
+        assert self._loop is not None
+        now = self._loop.time()
         while self._line:
             first = self._line.popleft()
             if first.turn.done():
@@ -107,13 +110,14 @@ class Pool:
             self._places -= 1
         else:
             self._resting.append((now, connection))
-            self._look_later(self._rest)
+            self._look_at(now + self._rest)
 
     async def _turn(self, until: float) -> Connection | None:
         """A connection, or None for a place to open one in: either is the caller's from then on."""
-        turn: asyncio.Future[Connection | None] = asyncio.get_running_loop().create_future()
+        assert self._loop is not None
+        turn: asyncio.Future[Connection | None] = self._loop.create_future()
         self._line.append(_Waiting(until, turn))
-        self._look_later(LOOK)
+        self._look_at(self._loop.time() + LOOK)
         try:
             return await turn
         except asyncio.CancelledError:
@@ -121,16 +125,17 @@ class Pool:
                 self._pass_on(turn.result())  # handed over in the very moment in which the caller left
             raise
 
-    def _look_later(self, seconds: float) -> None:
+    def _look_at(self, when: float) -> None:
         """One timer for all who wait and all that rests: one for each would cost more than the waiting."""
-        loop = asyncio.get_running_loop()
-        if self._look is None or self._look.when() > loop.time() + seconds:
+        if self._looks_at > when:
+            assert self._loop is not None
             if self._look is not None:
                 self._look.cancel()
-            self._look = loop.call_later(seconds, self._look_around, loop)
+            self._looks_at = when
+            self._look = self._loop.call_at(when, self._look_around, self._loop)
 
     def _look_around(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._look = None
+        self._look, self._looks_at = None, inf
         now = loop.time()
         for waiting in self._line:
             if waiting.until <= now and not waiting.turn.done():
@@ -140,9 +145,9 @@ class Pool:
             self._resting.popleft()[1].end()
             self._places -= 1
         if self._line:
-            self._look_later(LOOK)
+            self._look_at(now + LOOK)
         elif self._resting:
-            self._look_later(max(LOOK, self._resting[0][0] + self._rest - now))
+            self._look_at(max(now + LOOK, self._resting[0][0] + self._rest))
 
     async def _opened(self, until: float) -> Connection:
         """In a place that is taken already; given up again if nothing comes of it."""
