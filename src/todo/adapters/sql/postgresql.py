@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 
 from todo.adapters.sql import statements
 from todo.adapters.sql.chain import Chain, as_one_statement
-from todo.adapters.sql.connection import Statement
+from todo.adapters.sql.connection import Connection, Statement
 from todo.adapters.sql.database import Away, Change, Changed, Read, ReadBeside, SchemaIsOld
 from todo.adapters.sql.pool import CONNECT_TIMEOUT, Pool
 from todo.adapters.sql.statements import Compiled, Row
@@ -120,56 +120,56 @@ class PostgresqlDatabase:
         """The rows, and whether an earlier try was lost: repeated as long as there is time, for both a read and a
         change can be, the latter because it names what it makes and the revision that it changes."""
         parameters = compiled.parameters(given)
-        until = asyncio.get_running_loop().time() + self._patience
+        now = asyncio.get_running_loop().time
+        until = now() + self._patience
         again, pause = False, SHORTEST_PAUSE
         while True:
+            lost: Exception
             try:
-                return await self._run_once(compiled, parameters, until), again
-            except _Lost as lost:
-                if asyncio.get_running_loop().time() + pause > until:
-                    raise Away from lost.__cause__
-                again = again or lost.may_be_made
-            except Away:
-                if not again or asyncio.get_running_loop().time() + pause > until:
-                    raise
-            except errors.UniqueViolation:
+                connection = await self._pool.take(until)
+            except Away as error:
                 if not again:
                     raise
-                raise _Doubled from None
+                lost = error
+            else:
+                try:
+                    rows = await connection.run(compiled.statement, parameters, prepare=self._prepares, until=until)
+                    return compiled.rows(rows), again
+                except errors.UniqueViolation:
+                    if not again:
+                        raise
+                    raise _Doubled from None
+                except (psycopg.Error, TimeoutError) as error:
+                    again |= self._may_be_made(connection, error)
+                    lost = error
+                finally:
+                    self._pool.give(connection)
+            if now() + pause > until:
+                raise Away from lost
             await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - lest all come back at once
             pause = min(2 * pause, LONGEST_PAUSE)
 
-    async def _run_once(self, compiled: "_Compiled", parameters: Sequence[Any], until: float) -> Sequence[Row]:
-        """Raises _Lost if another try may succeed."""
-        connection = await self._pool.take(until)
-        try:
-            prepare = self._prepares
-            return compiled.rows(await connection.run(compiled.statement, parameters, prepare=prepare, until=until))
-        except errors.InvalidSqlStatementName as error:
-            self._prepares = False  # a transaction pooler: another session came next, and has run nothing
-            raise _Lost(may_be_made=False) from error
-        except TimeoutError as error:
+    def _may_be_made(self, connection: Connection, error: Exception) -> bool:
+        """Whether a statement that was lost may be in force all the same. Raises what the error means if no other try
+        saves the statement."""
+        if isinstance(error, TimeoutError):
             self._pool.end_resting()
             raise Away from error
-        except psycopg.Error as error:
-            if isinstance(error, errors.ReadOnlySqlTransaction):
-                connection.end()  # no longer the primary
-                self._pool.end_resting()
-            elif not connection.closed and not isinstance(error, errors.TransactionRollback):
-                meaning = self.meaning_of(error)
-                if meaning is None:
-                    raise
-                raise meaning from error
-            raise _Lost(may_be_made=connection.closed) from error
-        finally:
-            self._pool.give(connection)
-
-
-class _Lost(Exception):
-    """A statement that another try may save."""
-
-    def __init__(self, *, may_be_made: bool) -> None:
-        self.may_be_made = may_be_made
+        if isinstance(error, errors.InvalidSqlStatementName):
+            self._prepares = False  # a transaction pooler: another session came next, and has run nothing
+            return False
+        if isinstance(error, errors.TransactionRollback):
+            return False
+        if isinstance(error, errors.ReadOnlySqlTransaction):
+            connection.end()  # no longer the primary
+            self._pool.end_resting()
+            return False
+        if connection.closed:
+            return True
+        meaning = self.meaning_of(error)
+        if meaning is None:
+            raise error
+        raise meaning from error
 
 
 class _Doubled(Exception):
