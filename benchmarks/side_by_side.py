@@ -9,6 +9,7 @@ import argparse
 import http.client
 import json
 import os
+import random
 import shutil
 import statistics
 import subprocess
@@ -154,10 +155,11 @@ def requests_of(rival: Rival, scenario: str) -> list[Request]:
         for task in json.loads(rival.ask("GET", "/api/tasks?limit=100", token)[1])
     ]
     if scenario == "patch":
+        few = random.Random(1).sample(ids, 1000)
         return [
             ("PATCH", f"/api/tasks/{key}", token, "", f'{{"completed": {completed}}}')
             for completed in ("true", "false")
-            for token, key in ids
+            for token, key in few
         ]
     return [("GET", f"/api/tasks/{key}", token, "", "") for token, key in ids]
 

@@ -12,13 +12,14 @@ from sqlalchemy import (
     BindParameter,
     Column,
     FromClause,
+    Integer,
     Table,
     bindparam,
     case,
     delete,
     exists,
     func,
-    literal,
+    literal_column,
     select,
     true,
     update,
@@ -37,23 +38,25 @@ Insert = Callable[[Table], "postgresql.Insert | sqlite.Insert"]
 Sources = Mapping[str, FromClause]
 
 
-def given(**values: Any) -> dict[str, Any]:
-    """Parameters for a chain. Named apart from the columns, whose names SQLAlchemy keeps for itself."""
-    return {f"given_{name}": value for name, value in values.items()}
+def parameter(name: str) -> str:
+    """What a chain calls it: apart from the columns, whose names SQLAlchemy keeps for itself."""
+    return f"given_{name}"
 
 
 def _given(column: Column[Any], name: str | None = None) -> BindParameter[Any]:
-    return bindparam(f"given_{name or column.name}", type_=column.type)
+    return bindparam(parameter(name or column.name), type_=column.type)
 
 
 _task_id = _given(tasks.c.id, "task_id")
+_ONE = literal_column("1", Integer)
+"""In the statement's text. As a parameter it would be sent each time."""
 
 
 def adding(insert: Insert) -> Chain:
     """Wants the columns of ``tasks``, its id as ``task_id``. Returns the ``revision``."""
 
     def owner(_: Sources) -> Statement:
-        first = insert(users).values(id=_given(tasks.c.user_id), revision=1, created_at=_given(users.c.created_at))
+        first = insert(users).values(id=_given(tasks.c.user_id), revision=_ONE, created_at=_given(users.c.created_at))
         return _or_count(first)
 
     return {"owner": owner, "task": _insert_task}
@@ -91,7 +94,7 @@ def adding_once(insert: Insert) -> Chain:
     def owner(sources: Sources) -> Statement:
         claimed = sources["claim"]
         first = (
-            select(_given(tasks.c.user_id), literal(1), _given(users.c.created_at))
+            select(_given(tasks.c.user_id), _ONE, _given(users.c.created_at))
             .select_from(claimed)
             .where(claimed.c.task_id == _task_id)
         )
@@ -151,9 +154,9 @@ def erasing() -> Chain:
 
 def _or_count(first: "postgresql.Insert | sqlite.Insert") -> Statement:
     """A person's first change inserts their row; every other one counts its revision up."""
-    return first.on_conflict_do_update(index_elements=[users.c.id], set_={"revision": users.c.revision + 1}).returning(
-        users.c.revision
-    )
+    return first.on_conflict_do_update(
+        index_elements=[users.c.id], set_={"revision": users.c.revision + _ONE}
+    ).returning(users.c.revision)
 
 
 def _insert_task(sources: Sources) -> Statement:
@@ -174,7 +177,7 @@ def _count(sources: Sources) -> Statement:
     owner_of_locked = select(sources["locked"].c.user_id).scalar_subquery()
     return (
         update(users)
-        .values(revision=users.c.revision + 1)
+        .values(revision=users.c.revision + _ONE)
         .where(users.c.id == owner_of_locked)
         .returning(users.c.revision)
     )

@@ -63,6 +63,8 @@ class Connection(AsyncConnection[Any]):
     """
 
     _watched: int | None = None
+    _loop: asyncio.AbstractEventLoop
+    """In which it is watched."""
     _awaited: "asyncio.Future[None] | None" = None
     _pulse: asyncio.TimerHandle | None = None
     _until = 0.0
@@ -111,18 +113,18 @@ class Connection(AsyncConnection[Any]):
 
     def watch(self) -> None:
         self._watched = self.pgconn.socket
-        asyncio.get_running_loop().add_reader(self._watched, self._readable)
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._watched, self._readable)
 
     async def wait(self, gen: PQGen[Any], interval: float = PULSE, timeout: float | None = None) -> Any:  # noqa: ASYNC109 - psycopg's
         if self._watched is None or timeout is not None:
             return await super().wait(gen, interval, timeout)
-        loop = asyncio.get_running_loop()
         if self._pulse is None:
-            self._pulse = loop.call_later(PULSE, self._beat, loop)
+            self._pulse = self._loop.call_later(PULSE, self._beat)
         try:
             state = next(gen)
             while state == Wait.R:
-                self._awaited = loop.create_future()
+                self._awaited = self._loop.create_future()
                 await self._awaited
                 state = gen.send(Ready.R)
             # The socket takes no more for now: rare, and left to psycopg.
@@ -181,18 +183,19 @@ class Connection(AsyncConnection[Any]):
         if self.closed:
             self._unwatch()
 
-    def _beat(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _beat(self) -> None:
         self._pulse = None
         if self._awaited is not None:
-            self._pulse = loop.call_later(PULSE, self._beat, loop)
-            if loop.time() > self._until and not self._awaited.done():
+            self._pulse = self._loop.call_later(PULSE, self._beat)
+            if self._loop.time() > self._until and not self._awaited.done():
                 self._awaited.set_exception(TimeoutError())
             self._readable()
 
     def _unwatch(self) -> None:
         # At once: libpq has closed a broken connection's socket, and the next one gets its number.
         if self._watched is not None:
-            asyncio.get_running_loop().remove_reader(self._watched)
+            if not self._loop.is_closed():
+                self._loop.remove_reader(self._watched)
             self._watched = None
 
 

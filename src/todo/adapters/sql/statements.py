@@ -25,15 +25,13 @@ class Compiled:
     def __init__(self, statement: Statement, dialect: Dialect) -> None:
         compiled = statement.compile(dialect=dialect)
         self.text = str(compiled)
-        self._names: Sequence[str] = compiled.positiontup or ()
-        self.kinds = [compiled.binds[name].type.python_type for name in self._names]
+        kinds = [(name, compiled.binds[name].type) for name in compiled.positiontup or ()]
+        self.kinds = [kind.python_type for _, kind in kinds]
         """Of its parameters, in the order of their places."""
-        self._constants = {name: value for name, value in compiled.params.items() if value is not None}
-        self._to_driver = [
-            (name, processor)
-            for name, bind in compiled.binds.items()
-            if (processor := _dialects_own(bind.type, dialect).bind_processor(dialect)) is not None
+        self._places: list[tuple[str, Processor]] = [
+            (name, _dialects_own(kind, dialect).bind_processor(dialect)) for name, kind in kinds
         ]
+        self._constants = {name: value for name, value in compiled.params.items() if value is not None}
         self._to_python: list[Processor] = [
             _dialects_own(column.type, dialect).result_processor(dialect, None) for column in columns_of(statement)
         ]
@@ -41,11 +39,9 @@ class Compiled:
 
     def parameters(self, given: Mapping[str, Any]) -> Sequence[Any]:
         """In the order of their places; what is given beyond them is left out."""
-        if self._constants or self._to_driver:
+        if self._constants:
             given = {**self._constants, **given}
-            for name, processor in self._to_driver:
-                given[name] = processor(given[name])
-        return [given[name] for name in self._names]
+        return [process(given[name]) if process else given[name] for name, process in self._places]
 
     def rows(self, rows: Sequence[Row]) -> Sequence[Row]:
         """The driver's rows, with the values that Python has for them."""

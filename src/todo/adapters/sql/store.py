@@ -27,6 +27,9 @@ _TASK = (
     tasks.c.updated_at,
     tasks.c.revision,
 )
+_TASK_PARAMETERS = [
+    changes.parameter("task_id" if column is tasks.c.id else column.name) for column in (*_TASK, tasks.c.title_folded)
+]
 _task_of: Callable[[Row], Task] = partial(tuple.__new__, Task)
 """Half as long as ``Task._make`` takes, which counts the fields anew."""
 _GET = select(*_TASK).where(tasks.c.id == bindparam("id"))
@@ -67,8 +70,9 @@ class SqlTaskStore:
 
     async def _add_with_key(self, task: Task, key: str) -> Added:
         digest = sha256(task.title.encode()).digest()
-        of_the_key = changes.given(key=key, title_digest=digest, expired=task.created_at - KEY_LIFETIME)
-        row, _ = await self._add_once(_given(task) | of_the_key)
+        of_the_key = {"key": key, "title_digest": digest, "expired": task.created_at - KEY_LIFETIME}
+        named = {changes.parameter(name): value for name, value in of_the_key.items()}
+        row, _ = await self._add_once(_given(task) | named)
         if row is None:  # an earlier try has made it
             return Added(await self.get(task.owner, task.id), replayed=False)
         kept_id, kept_digest, revision = row
@@ -123,7 +127,7 @@ class SqlTaskStore:
         return int(rows[0][0]) if rows else 0
 
     async def erase(self, person: UserId) -> int | None:
-        row, again = await self._erase(changes.given(user_id=person))
+        row, again = await self._erase({changes.parameter("user_id"): person})
         if row is None and again:
             raise Unavailable("The database was away in between: the person is erased, or was never known.")
         return None if row is None else int(row[0])
@@ -140,13 +144,4 @@ class SqlTaskStore:
 
 
 def _given(task: Task) -> dict[str, Any]:
-    return changes.given(
-        task_id=task.id,
-        user_id=task.owner,
-        title=task.title,
-        title_folded=task.title.casefold(),
-        completed=task.completed,
-        created_at=task.created_at,
-        updated_at=task.updated_at,
-        revision=task.revision,
-    )
+    return dict(zip(_TASK_PARAMETERS, (*task, task.title.casefold()), strict=True))

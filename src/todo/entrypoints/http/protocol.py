@@ -100,20 +100,20 @@ class Exchange(RequestResponseCycle):
     def _begin(self, status: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
         self.response_started = True
         self.waiting_for_100_continue = False
-        lines = [b"%b: %b\r\n" % header for header in headers]
+        lines = [STATUS_LINE[status][:-2], *map(b": ".join, headers), *map(b": ".join, self.default_headers)]
         known = dict(headers)
         self.chunked_encoding = not (
             b"content-length" in known or status in _WITHOUT_BODY or self.scope["method"] == "HEAD"
         )
         if self.chunked_encoding:
-            lines.append(b"transfer-encoding: chunked\r\n")
+            lines.append(b"transfer-encoding: chunked")
         elif self.scope["method"] != "HEAD":
             self.expected_content_length = int(known.get(b"content-length", 0))
         if not self.keep_alive:
-            lines.append(b"connection: close\r\n")
-        lines += [b"%b: %b\r\n" % header for header in self.default_headers]
-        self._head = b"%b%b\r\n" % (STATUS_LINE[status], b"".join(lines))
-        if self._head.count(b"\n") != len(lines) + 2:
+            lines.append(b"connection: close")
+        lines += b"", b""
+        self._head = b"\r\n".join(lines)
+        if self._head.count(b"\n") >= len(lines):
             raise RuntimeError("A header breaks out of its line.")
 
     def _write(self, body: bytes, *, is_last: bool) -> None:
