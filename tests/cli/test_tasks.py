@@ -380,6 +380,14 @@ def test_a_command_on_a_file_loads_nothing_that_it_does_not_need(tmp_path: Path,
     assert loaded & set(NEEDLESS) == set()
 
 
+def test_a_server_is_loaded_without_what_only_migrations_need() -> None:
+    program = "import sys, todo.entrypoints.cli.serving; print(*sys.modules)"
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    loaded = set(run.stdout.split())
+    assert "litestar" in loaded
+    assert loaded & {"alembic", "advanced_alchemy.service", "sqlalchemy.orm", "pydantic"} == set()
+
+
 def test_a_list_shows_its_beginning_before_its_end_has_come(tmp_path: Path) -> None:
     url = migrated(sqlite_url(tmp_path / "todo.db"))
     keep_many(url, [a_task(UserId("ann"), f"Task {number}", at=later(number)) for number in range(1201)])

@@ -11,10 +11,10 @@ import sys
 from contextlib import suppress
 from datetime import timedelta
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import rich_click as click
 import uvicorn
-from litestar.types import ASGIApp
 from uvicorn.supervisors import Multiprocess
 
 from todo.composition import compose, issue_token, upgrade_database
@@ -26,6 +26,9 @@ from todo.entrypoints.http.application import from_environment, from_settings
 from todo.entrypoints.http.logs import configuration
 from todo.entrypoints.http.protocol import Protocol
 from todo.settings import InvalidSetting, Settings
+
+if TYPE_CHECKING:  # at run time todo.entrypoints.http has to be the first to load Litestar
+    from litestar.types import ASGIApp
 
 GRACE = 10
 """Seconds that requests in flight get when the server is told to stop."""
@@ -101,12 +104,12 @@ def serve(settings: Settings, user: UserId, *, host: str, port: int, workers: in
         sys.exit(1)
 
 
-def of_worker() -> ASGIApp:
+def of_worker() -> "ASGIApp":
     """The application of one of several processes, each of which makes its own."""
     return _settled(from_environment())
 
 
-def _settled(app: ASGIApp) -> ASGIApp:
+def _settled(app: "ASGIApp") -> "ASGIApp":
     """What is loaded by now stays: the garbage collector need not look at it again."""
     gc.collect()
     gc.freeze()
