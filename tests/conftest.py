@@ -5,7 +5,15 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests.support.databases import PostgresServer, migrated, postgres_database, postgres_server, sqlite_url
+from tests.support.databases import (
+    OwnPostgres,
+    PostgresServer,
+    migrated,
+    own_postgres,
+    postgres_database,
+    postgres_server,
+    sqlite_url,
+)
 from tests.support.serving import Server, serving
 
 settings.register_profile("todo", deadline=None)  # a busy machine is no fault of the code
@@ -22,6 +30,13 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
     with postgres_server(tmp_path_factory.mktemp("postgresql")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def own_server() -> Iterator[OwnPostgres]:
+    """Which can be stopped, and nobody else is disturbed."""
+    with own_postgres() as server:
         yield server
 
 

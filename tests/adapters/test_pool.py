@@ -108,6 +108,22 @@ async def test_a_read_whose_connection_breaks_is_asked_anew(url: str, store: Sql
         assert await reading == task
 
 
+def lose_the_next_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The statement is in force, and nobody hears of it."""
+    run = Connection.run
+    lost: list[object] = []
+
+    async def lose_the_answer(self: Connection, *args: Any, **options: Any) -> Any:
+        rows = await run(self, *args, **options)
+        if not lost:
+            lost.append(rows)
+            self.end()
+            raise psycopg.OperationalError("as when the network is cut")
+        return rows
+
+    monkeypatch.setattr(Connection, "run", lose_the_answer)
+
+
 Change = Callable[[SqlTaskStore, Task], Coroutine[Any, Any, object]]
 
 
@@ -138,18 +154,7 @@ class TestAChangeWhoseConnectionBreaks:
     async def test_after_it_was_made_is_not_made_twice(
         self, store: SqlTaskStore, task: Task, change: Change, titles: list[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        run = Connection.run
-        lost: list[object] = []
-
-        async def lose_the_answer(self: Connection, *args: Any, **options: Any) -> Any:
-            rows = await run(self, *args, **options)
-            if not lost:
-                lost.append(rows)
-                self.end()
-                raise psycopg.OperationalError("as when the network is cut")
-            return rows
-
-        monkeypatch.setattr(Connection, "run", lose_the_answer)
+        lose_the_next_answer(monkeypatch)
         changed = await change(store, task)
         assert sorted(task.title for task in (await store.list(OWNER, Filter())).tasks) == titles
         assert await store.revision(OWNER) == 2
@@ -172,6 +177,41 @@ async def test_a_change_that_another_one_overtook_while_its_connection_broke_is_
         with pytest.raises(TaskChanged):
             await changing
     assert (await store.get(OWNER, task.id)).title == "theirs"
+
+
+async def test_an_erasure_whose_answer_was_lost_does_not_say_that_there_was_nobody(
+    store: SqlTaskStore, task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert task.owner == OWNER
+    lose_the_next_answer(monkeypatch)
+    with pytest.raises(Unavailable, match="erased, or was never known"):
+        await store.erase(OWNER)
+    assert (await store.list(OWNER, Filter())).tasks == []
+    assert await store.erase(OWNER) is None
+
+
+async def test_a_removal_that_a_server_refused_as_it_only_follows_is_not_taken_for_made(
+    url: str, store: SqlTaskStore, task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, refused = Connection.run, asyncio.Event()
+
+    async def watched(self: Connection, *args: Any, **options: Any) -> Any:
+        try:
+            return await run(self, *args, **options)
+        except psycopg.errors.ReadOnlySqlTransaction:
+            refused.set()
+            raise
+
+    monkeypatch.setattr(Connection, "run", watched)
+    name = urlsplit(url).path[1:]
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as own:
+        await own.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
+        removing = asyncio.create_task(store.remove(task))
+        await refused.wait()
+        await own.execute("DELETE FROM tasks WHERE id = %s", (task.id,))
+        await own.execute(f'ALTER DATABASE "{name}" RESET default_transaction_read_only')
+        with pytest.raises(TaskChanged):
+            await removing
 
 
 async def test_a_database_that_ends_every_connection_is_away_in_time(url: str) -> None:

@@ -21,12 +21,6 @@ BACK = 5
 """Seconds after the database's return until all is well."""
 
 
-@pytest.fixture(scope="module")
-def own() -> Iterator[OwnPostgres]:
-    with own_postgres() as server:
-        yield server
-
-
 def test_reads_never_fail_while_connections_are_ended(tmp_path: Path, empty_postgres: str) -> None:
     """All of them, again and again; and of writes what is refused is 503, and what is acknowledged there once."""
     with serving(tmp_path, empty_postgres) as server, psycopg.connect(empty_postgres, autocommit=True) as own:
@@ -65,8 +59,8 @@ def is_away(server: Server, load: Load) -> None:
 
 
 @pytest.mark.parametrize("weather", [Weather.SWALLOWED, Weather.SLOW, Weather.RESET, Weather.CUT])
-def test_the_way_to_it_is_disturbed(tmp_path: Path, own: OwnPostgres, weather: Weather) -> None:
-    with wire(own.create("UTF8")) as (way, url), serving(tmp_path, url) as server:
+def test_the_way_to_it_is_disturbed(tmp_path: Path, own_server: OwnPostgres, weather: Weather) -> None:
+    with wire(own_server.create("UTF8")) as (way, url), serving(tmp_path, url) as server:
         with Load(server) as load:
             load.until(100)
             way.change(weather)
@@ -77,13 +71,13 @@ def test_the_way_to_it_is_disturbed(tmp_path: Path, own: OwnPostgres, weather: W
 
 
 @pytest.mark.parametrize("how", ["fast", "immediate"])
-def test_it_is_stopped_and_started(tmp_path: Path, own: OwnPostgres, how: str) -> None:
-    with serving(tmp_path, own.create("UTF8")) as server:
+def test_it_is_stopped_and_started(tmp_path: Path, own_server: OwnPostgres, how: str) -> None:
+    with serving(tmp_path, own_server.create("UTF8")) as server:
         with Load(server) as load:
             load.until(100)
-            own.stop(how)
+            own_server.stop(how)
             is_away(server, load)
-            own.start()
+            own_server.start()
             is_well(server, load)
         load.judge()
 

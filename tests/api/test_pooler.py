@@ -16,18 +16,12 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
-from tests.support.databases import OwnPostgres, free_port, own_postgres
+from tests.support.databases import OwnPostgres, free_port
 from tests.support.serving import Person, serving
 
 POOL = 2
 CLIENTS = 200
 EACH = 5
-
-
-@pytest.fixture(scope="module")
-def own() -> Iterator[OwnPostgres]:
-    with own_postgres() as server:
-        yield server
 
 
 @contextmanager
@@ -62,8 +56,10 @@ def pgbouncer(url: str) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("prepared", ["", "false"], ids=["finding out", "told not to prepare"])
-def test_many_clients_share_two_sessions_without_an_error(tmp_path: Path, own: OwnPostgres, prepared: str) -> None:
-    url = own.create("UTF8")
+def test_many_clients_share_two_sessions_without_an_error(
+    tmp_path: Path, own_server: OwnPostgres, prepared: str
+) -> None:
+    url = own_server.create("UTF8")
     with (
         pgbouncer(url) as by_way,
         serving(tmp_path, by_way, DATABASE_PREPARED_STATEMENTS=prepared) as server,

@@ -1,5 +1,6 @@
 """On a host that imports the application and serves it as it likes."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -49,6 +50,10 @@ def test_it_is_imported_and_called_without_a_start_or_an_end(tmp_path: Path, mig
         check=False,
     )
     assert run.stdout.split() == ["201", "201", "201", "3", "200"], run.stderr
+    told = [json.loads(line) for line in run.stderr.splitlines()]
+    assert [(line["logger"], line["status"]) for line in told] == [
+        ("todo.requests", status) for status in (201, 201, 201, 200, 200)
+    ]
     assert list(tmp_path.iterdir()) == []
 
 

@@ -16,6 +16,7 @@ from todo.entrypoints.http.protocol import Protocol
 
 HEAD = f"Host: x\r\nAuthorization: Bearer {signed()}\r\n"
 GET = f"GET /api/tasks HTTP/1.1\r\n{HEAD}\r\n".encode()
+NONSENSE = b"nonsense\r\n\r\n"
 Client = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
@@ -110,3 +111,45 @@ async def test_who_reads_slowly_but_steadily_gets_everything(client: Client) -> 
         await asyncio.sleep(0.02)
     assert received.endswith(b"]\r\n0\r\n\r\n")
     assert received.count(b'"id"') == 3000
+
+
+async def test_answers_of_many_at_once_come_whole_and_in_the_order_of_their_requests(
+    server: uvicorn.Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They wait for each other then, and so does what ends a connection."""
+    monkeypatch.setattr(protocol, "REST", 60)
+    address = server.servers[0].sockets[0].getsockname()
+    names = [b"x-request-id: %d" % number for number in range(4)]
+    first, second, third, fourth = (
+        f"GET /api/tasks?limit=1 HTTP/1.1\r\n{HEAD}".encode() + name + b"\r\n" for name in names
+    )
+
+    async def ask(last: bytes) -> None:
+        reader, writer = await asyncio.open_connection(*address)
+        for request in (first, second, third):
+            writer.write(request + b"\r\n")
+            await asyncio.sleep(0)
+        received = b""
+        if last == NONSENSE:  # once all before it is answered
+            while received.count(b"]") < 3:
+                received += await reader.read(65536)
+        writer.write(last)
+        received += await reader.read()
+        writer.close()
+        places = [received.index(name) for name in names[: 3 if last == NONSENSE else 4]]
+        assert places == sorted(places)
+        assert received.count(b"HTTP/1.1 200") == len(places)
+        assert received.count(b"HTTP/1.1 400") == 4 - len(places)
+        assert received.endswith(b"}" if last == NONSENSE else b"]")
+
+    await asyncio.gather(*(ask(last) for last in (NONSENSE, fourth + b"Connection: close\r\n\r\n") for _ in range(30)))
+
+
+async def test_nonsense_behind_a_request_does_not_get_into_its_answer(client: Client) -> None:
+    reader, writer = client
+    writer.write(GET)
+    received = await reader.readuntil(b"[")
+    writer.write(NONSENSE)
+    received += await reader.read()
+    assert received.count(b"HTTP/1.1 ") == 1
+    assert not received.endswith(b"0\r\n\r\n")  # cut off, which a client can tell from a whole one

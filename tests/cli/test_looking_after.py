@@ -14,6 +14,7 @@ from tests.support.databases import migrated, sqlite_url
 from tests.support.serving import TODO, environment, serving
 from todo.adapters.sql import backup
 from todo.domain.refusals import Unavailable
+from todo.entrypoints.cli import cli, main
 
 FILE = "todo.db"
 
@@ -183,3 +184,16 @@ class TestAFileThatIsNotAsItShouldBe:
         assert told.stderr.count("\n") == 1
         assert "newer than this program" in told.stderr
         assert todo(tmp_path, "add", "x", DATABASE_URL=url).returncode == 0
+
+
+@pytest.mark.parametrize(("cause", "told"), [(OSError("it said no"), " (it said no)"), (TimeoutError(), "")])
+def test_an_error_is_told_with_what_its_cause_says_if_it_says_anything(
+    cause: Exception, told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(**_: object) -> None:
+        raise Unavailable("The database is away.") from cause
+
+    monkeypatch.setattr(cli, "main", fail)
+    with pytest.raises(SystemExit, match="1"):
+        main()
+    assert capsys.readouterr().err == f"todo: The database is away.{told}\n"

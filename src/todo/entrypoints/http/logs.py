@@ -4,6 +4,7 @@ Never a title, a token, a claim or a connection string; a person only as a keyed
 """
 
 import asyncio
+import atexit
 import logging
 import os
 import sys
@@ -77,11 +78,14 @@ class RequestLog:
         self._hash = lru_cache(10_000)(lambda user: blake2b(user.encode(), key=key, digest_size=8).hexdigest())
         self._served: list[Served] = []
         self._loop: asyncio.AbstractEventLoop | None = None
+        atexit.register(self.flush)  # not every host tells an application that it ends
 
     def __call__(self, served: Served) -> None:
         loop = asyncio.get_running_loop()
-        if not self._served or loop is not self._loop:  # a host may end one with lines that wait
+        if loop is not self._loop:  # a host that runs one for each of its calls: what the last one kept would wait on
             self._loop = loop
+            self.flush()
+        if not self._served:
             loop.call_later(LINGER, self.flush)
         self._served.append(served)
         if len(self._served) >= MANY:
