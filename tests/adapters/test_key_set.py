@@ -381,6 +381,7 @@ class TestAKeyThatIsNew:
         await world.warm()
         made_up = SigningKey("")
         asked: set[asyncio.Task[UserId]] = set()
+        began = asyncio.get_running_loop().time()
         for number in range(1000):
             made_up.kid = f"made up {number}"
             asked.add(asyncio.create_task(world.verify(world.token(made_up))))
@@ -389,7 +390,8 @@ class TestAKeyThatIsNew:
             world.gets_in_at_once()
             if fetching := others() - asked:
                 await asyncio.wait(fetching)
-        assert 2 <= world.fetches - 1 <= 3
+        took = asyncio.get_running_loop().time() - began  # ten seconds, and what a busy machine adds
+        assert 2 <= world.fetches - 1 <= 3 * took / 10
         await world.elapse(REFETCH_INTERVAL)
         refusals = await asyncio.gather(*asked, return_exceptions=True)
         assert {type(refusal) for refusal in refusals} == {InvalidToken}

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 
 import pytest
 import uvicorn
@@ -62,6 +63,34 @@ async def test_half_a_head_is_waited_for_no_longer_than_slow_clients_need(client
     assert answer.startswith(b"HTTP/1.1 408 Request Timeout")
     assert b"application/problem+json" in answer
     assert b"send it again" in answer
+
+
+async def test_a_head_without_an_end_is_cut_off_by_its_length(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "SLOW", 60)
+    reader, writer = client
+    begun = GET[:-2] + b"X-More: "
+    writer.write(begun + b"x" * (protocol.HEAD_LENGTH + 1 - len(begun)))
+    answer = await reader.read()
+    assert answer.startswith(b"HTTP/1.1 431 Request Header Fields Too Large")
+    assert b"application/problem+json" in answer
+
+
+async def test_what_never_ends_behind_a_body_is_cut_off_by_its_length(
+    client: Client, server: uvicorn.Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(protocol, "SLOW", 60)
+    reader, writer = client
+    chunked = f"POST /api/tasks HTTP/1.1\r\n{HEAD}Transfer-Encoding: chunked\r\n\r\n".encode()
+    writer.write(chunked + b'e\r\n{"title": "x"}\r\n0\r\n')
+    sent = 0
+    while not writer.is_closing() and sent < 64:
+        writer.write(b"X-More: " + b"x" * 65536 + b"\r\n")
+        sent += 1
+        with suppress(ConnectionError):
+            await writer.drain()
+    with suppress(ConnectionError):
+        await reader.read()
+    await until(lambda: not server.server_state.connections)
 
 
 async def test_a_body_that_never_ends_is_cut_off_however_it_trickles(client: Client, server: uvicorn.Server) -> None:

@@ -34,6 +34,10 @@ LAST_CALL = 0.5
 SLOW = 30
 """Seconds that a client may take to send a request whole, or not take anything of what is sent."""
 
+HEAD_LENGTH, MESSAGE_LENGTH = 64 * 1024, 1024 * 1024
+"""The most bytes of a request's head, as long as it has no end, and of all that comes before the request has one.
+What the application reads of a body has a bound of its own."""
+
 _WITHOUT_BODY = (204, 304)
 
 _HEAD = re.compile(rb"[A-Z]+ .*?\r\n\r\n", re.DOTALL)
@@ -109,7 +113,9 @@ class Exchange(RequestResponseCycle):
             lines.append(b"transfer-encoding: chunked")
         elif self.scope["method"] != "HEAD":
             self.expected_content_length = int(known.get(b"content-length", 0))
-        if not self.keep_alive:
+        if known.get(b"connection") == b"close":
+            self.keep_alive = False
+        elif not self.keep_alive:
             lines.append(b"connection: close")
         lines += b"", b""
         self._head = b"\r\n".join(lines)
@@ -149,6 +155,9 @@ class Protocol(HttpToolsProtocol):
     """
 
     _receiving_since: float | None = None
+    _received = 0
+    """Bytes of a request that has not come whole."""
+    _is_in_head = False
     _stuck_since = 0.0
     _untaken_before = 0
     _served: RequestResponseCycle | None = None
@@ -180,13 +189,19 @@ class Protocol(HttpToolsProtocol):
             if head is not None:
                 data = _UPGRADE.sub(b"ignored", head[0]) + data[head.end() :]
         super().data_received(data)
+        if self._receiving_since is not None:
+            self._received += len(data)
+            if self._received > (HEAD_LENGTH if self._is_in_head else MESSAGE_LENGTH):
+                self._cut_off()
 
     def on_message_begin(self) -> None:
         self._receiving_since = self.loop.time()
+        self._received, self._is_in_head = 0, True
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         """As uvicorn's, but for WebSockets and its own bound on requests."""
+        self._is_in_head = False
         version = self.parser.get_http_version()
         url = httptools.parse_url(self.url)
         path = url.path.decode("ascii")
@@ -248,6 +263,15 @@ class Protocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - ours says it for a person
         self._refuse(400, "This is not a valid HTTP/1.1 request.")
+
+    def _cut_off(self) -> None:
+        if self.transport.is_closing():
+            return
+        if self._is_in_head:
+            self._refuse(431, f"The request's head is longer than {HEAD_LENGTH // 1024} KiB; send fewer headers.")
+        else:
+            self._row.flush()
+            self.transport.close()
 
     def _judge_client(self) -> None:
         now, untaken = self.loop.time(), self._untaken()
