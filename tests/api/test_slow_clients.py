@@ -65,14 +65,27 @@ async def test_half_a_head_is_waited_for_no_longer_than_slow_clients_need(client
     assert b"send it again" in answer
 
 
-async def test_a_head_without_an_end_is_cut_off_by_its_length(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_head_without_an_end_is_cut_off_by_its_length(
+    client: Client, server: uvicorn.Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(protocol, "SLOW", 60)
     reader, writer = client
-    begun = GET[:-2] + b"X-More: "
-    writer.write(begun + b"x" * (protocol.HEAD_LENGTH + 1 - len(begun)))
+    writer.write(GET[:-2] + b"X-More: ")
+    await until(lambda: any(isinstance(one, Protocol) and one.scope for one in server.server_state.connections))
+    writer.write(b"x" * (protocol.HEAD_LENGTH + 1))
     answer = await reader.read()
     assert answer.startswith(b"HTTP/1.1 431 Request Header Fields Too Large")
     assert b"application/problem+json" in answer
+
+
+async def test_many_requests_in_one_piece_are_no_long_one(client: Client) -> None:
+    reader, writer = client
+    live = b"GET /health/live HTTP/1.1\r\nHost: x\r\nX-More: " + b"x" * 1000 + b"\r\n\r\n"
+    writer.write(live * 300 + live[:-2])
+    for _ in range(300):
+        await reader.readuntil(b'"ok"}')
+    writer.write(b"\r\n")
+    await reader.readuntil(b'"ok"}')
 
 
 async def test_what_never_ends_behind_a_body_is_cut_off_by_its_length(

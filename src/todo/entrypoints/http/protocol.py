@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import Collection, Sequence
 from contextlib import suppress
+from functools import cache
 from typing import Any
 from urllib.parse import unquote
 from uuid import uuid4
@@ -13,7 +14,7 @@ from weakref import WeakKeyDictionary
 import httptools
 from uvicorn._types import ASGI3Application
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from todo.entrypoints.http import problems
@@ -35,13 +36,18 @@ SLOW = 30
 """Seconds that a client may take to send a request whole, or not take anything of what is sent."""
 
 HEAD_LENGTH, MESSAGE_LENGTH = 64 * 1024, 1024 * 1024
-"""The most bytes of a request's head, as long as it has no end, and of all that comes before the request has one.
+"""The most bytes that come of a request after its first ones, before its head has an end and before all of it has.
 What the application reads of a body has a bound of its own."""
 
 _WITHOUT_BODY = (204, 304)
 
 _HEAD = re.compile(rb"[A-Z]+ .*?\r\n\r\n", re.DOTALL)
 _UPGRADE = re.compile(rb"(?<=\r\n)upgrade(?=:)", re.IGNORECASE)
+
+
+@cache
+def _status_line(status: int) -> bytes:
+    return f"HTTP/1.1 {status} {problems.phrase(status)}".encode()
 
 
 class Row:
@@ -104,7 +110,7 @@ class Exchange(RequestResponseCycle):
     def _begin(self, status: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
         self.response_started = True
         self.waiting_for_100_continue = False
-        lines = [STATUS_LINE[status][:-2], *map(b": ".join, headers), *map(b": ".join, self.default_headers)]
+        lines = [_status_line(status), *map(b": ".join, headers), *map(b": ".join, self.default_headers)]
         known = dict(headers)
         self.chunked_encoding = not (
             b"content-length" in known or status in _WITHOUT_BODY or self.scope["method"] == "HEAD"
@@ -155,8 +161,10 @@ class Protocol(HttpToolsProtocol):
     """
 
     _receiving_since: float | None = None
+    _arrived = 0
+    """Bytes that came last."""
     _received = 0
-    """Bytes of a request that has not come whole."""
+    """Bytes that came since a request began, and before it is whole."""
     _is_in_head = False
     _stuck_since = 0.0
     _untaken_before = 0
@@ -188,6 +196,7 @@ class Protocol(HttpToolsProtocol):
             head = _HEAD.match(data)
             if head is not None:
                 data = _UPGRADE.sub(b"ignored", head[0]) + data[head.end() :]
+        self._arrived = len(data)
         super().data_received(data)
         if self._receiving_since is not None:
             self._received += len(data)
@@ -196,7 +205,7 @@ class Protocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         self._receiving_since = self.loop.time()
-        self._received, self._is_in_head = 0, True
+        self._received, self._is_in_head = -self._arrived, True  # how much of that is its own, only the parser knows
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
@@ -308,7 +317,7 @@ class Protocol(HttpToolsProtocol):
         if served is None or served.response_complete or not (served.response_started or self.pipeline):
             _, body, _ = problems.render(problems.InvalidRequest(detail, status=status))
             head = (
-                f"HTTP/1.1 {status} {problems.phrase(status)}\r\ncontent-type: {problems.MEDIA_TYPE}\r\n"
+                f"{_status_line(status).decode()}\r\ncontent-type: {problems.MEDIA_TYPE}\r\n"
                 f"content-length: {len(body)}\r\nx-request-id: {uuid4().hex}\r\nconnection: close\r\n\r\n"
             )
             self.transport.write(head.encode() + body)
