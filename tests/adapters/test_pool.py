@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from tests.support.builders import a_task, later, somebody
 from tests.support.databases import PostgresServer, migrated, postgres_database
@@ -212,6 +213,20 @@ async def test_a_removal_that_a_server_refused_as_it_only_follows_is_not_taken_f
         await own.execute(f'ALTER DATABASE "{name}" RESET default_transaction_read_only')
         with pytest.raises(TaskChanged):
             await removing
+
+
+async def test_a_change_that_could_not_be_put_in_line_with_another_is_judged_anew(url: str, task: Task) -> None:
+    strict = make_conninfo(url, options="-c default_transaction_isolation=serializable")
+    database = PostgresqlDatabase(strict, pool_size=1)
+    store = SqlTaskStore(database)
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as own:
+        async with own.transaction():
+            await own.execute("UPDATE tasks SET revision = 7 WHERE id = %s", (task.id,))
+            saving = asyncio.create_task(store.save(task.rename(OWNER, "mine", now=later(1))))
+            await waits_for_a_lock(own)
+        with pytest.raises(TaskChanged):
+            await saving
+    await database.close()
 
 
 async def test_a_database_that_ends_every_connection_is_away_in_time(url: str) -> None:

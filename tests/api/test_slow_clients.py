@@ -193,5 +193,32 @@ async def test_nonsense_behind_a_request_does_not_get_into_its_answer(client: Cl
     received = await reader.readuntil(b"[")
     writer.write(NONSENSE)
     received += await reader.read()
-    assert received.count(b"HTTP/1.1 ") == 1
-    assert not received.endswith(b"0\r\n\r\n")  # cut off, which a client can tell from a whole one
+    assert received.count(b"HTTP/1.1 200") == received.count(b"HTTP/1.1 400") == 1
+    assert b"]\r\n0\r\n\r\nHTTP/1.1 400" in received
+
+
+async def test_nonsense_together_with_a_request_is_not_what_the_request_is_answered(client: Client) -> None:
+    reader, writer = client
+    writer.write(GET.replace(b"/api/tasks", b"/health/live") + NONSENSE)
+    received = await reader.read()
+    assert received.startswith(b"HTTP/1.1 200")
+    assert b'{"status":"ok"}HTTP/1.1 400' in received
+
+
+async def test_more_requests_than_may_wait_are_not_taken_in(client: Client, server: uvicorn.Server) -> None:
+    reader, writer = client
+    writer.write(b"GET /health/live HTTP/1.1\r\n\r\n" * 5000)
+    received = b""
+    with suppress(ConnectionError):
+        while part := await reader.read(65536):
+            received += part
+    assert received.count(b"HTTP/1.1 200") < 5000
+    await until(lambda: not server.server_state.connections)
+
+
+async def test_who_leaves_with_requests_in_line_is_not_served_on(client: Client, server: uvicorn.Server) -> None:
+    _, writer = client
+    writer.write(GET * 3)
+    await until(lambda: bool(server.server_state.tasks))
+    writer.transport.abort()
+    await until(lambda: not server.server_state.tasks and not server.server_state.connections)

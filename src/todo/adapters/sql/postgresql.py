@@ -24,6 +24,9 @@ from todo.domain.refusals import Unavailable
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.01, 0.3
 """Seconds before another try, the first and at the most."""
 
+_UNDONE = (errors.TransactionRollback, errors.SerializationFailure, errors.DeadlockDetected)
+"""Nothing is in force of what was met by one of these, and another try is the remedy."""
+
 _DIALECT = PGDialect_psycopg(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call] # of SQLAlchemy
 
 
@@ -158,7 +161,7 @@ class PostgresqlDatabase:
         if isinstance(error, errors.InvalidSqlStatementName):
             self._prepares = False  # a transaction pooler: another session came next, and has run nothing
             return False
-        if isinstance(error, errors.TransactionRollback):
+        if isinstance(error, _UNDONE):
             return False
         if isinstance(error, errors.ReadOnlySqlTransaction):
             connection.end()  # no longer the primary

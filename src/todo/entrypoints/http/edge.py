@@ -108,7 +108,10 @@ class Edge:
                 seconds, user = perf_counter() - began, scope.get("user")
                 served = Served(named, method, route, status, began, seconds, user, _traceparent(request))
                 for observe in self._observers:
-                    observe(served)
+                    try:
+                        observe(served)
+                    except Exception as error:  # noqa: BLE001 - the answer is on its way, and is the asker's
+                        problems.log_cause(error, scope)
 
 
 @cache

@@ -39,6 +39,9 @@ HEAD_LENGTH, MESSAGE_LENGTH = 64 * 1024, 1024 * 1024
 """The most bytes that come of a request after its first ones, before its head has an end and before all of it has.
 What the application reads of a body has a bound of its own."""
 
+PIPELINED = 1000
+"""The most requests of a connection that wait behind the one that is served."""
+
 _WITHOUT_BODY = (204, 304)
 
 _HEAD = re.compile(rb"[A-Z]+ .*?\r\n\r\n", re.DOTALL)
@@ -93,19 +96,35 @@ class Exchange(RequestResponseCycle):
 
     _head = b""
 
-    def __init__(self, row: Row, *of_uvicorn: Any) -> None:
-        super().__init__(*of_uvicorn)
+    def __init__(self, row: Row, **of_uvicorn: Any) -> None:
+        super().__init__(**of_uvicorn)
         self._row = row
+
+    async def receive(self) -> Any:
+        """As uvicorn's, which reads on even if all of this request is there: what comes then is another's."""
+        if self.more_body or self._is_over():
+            return await super().receive()
+        await self.message_event.wait()
+        self.message_event.clear()
+        if self._is_over():
+            return {"type": "http.disconnect"}
+        body, self.body = bytes(self.body), bytearray()
+        return {"type": "http.request", "body": body, "more_body": self.more_body}
+
+    def _is_over(self) -> bool:
+        return self.disconnected or self.response_complete
 
     async def send(self, message: Any) -> None:
         if self.flow.write_paused and not self.disconnected:
             await self.flow.drain()
         if self.disconnected:
             return
-        if self.response_started:
+        if message["type"] == "http.response.start" and not self.response_started:
+            self._begin(message["status"], message["headers"])
+        elif message["type"] == "http.response.body" and self.response_started and not self.response_complete:
             self._write(message.get("body", b""), is_last=not message.get("more_body", False))
         else:
-            self._begin(message["status"], message["headers"])
+            raise RuntimeError(f"{message['type']} has no place here.")
 
     def _begin(self, status: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
         self.response_started = True
@@ -124,12 +143,15 @@ class Exchange(RequestResponseCycle):
         elif not self.keep_alive:
             lines.append(b"connection: close")
         lines += b"", b""
-        self._head = b"\r\n".join(lines)
-        if self._head.count(b"\n") >= len(lines):
+        head = b"\r\n".join(lines)
+        if head.count(b"\n") >= len(lines):
             raise RuntimeError("A header breaks out of its line.")
+        self._head = head
 
     def _write(self, body: bytes, *, is_last: bool) -> None:
-        if self.chunked_encoding:
+        if self.scope["method"] == "HEAD":
+            body = b""
+        elif self.chunked_encoding:
             body = b"%b%b" % (b"%x\r\n%b\r\n" % (len(body), body) if body else b"", b"0\r\n\r\n" if is_last else b"")
         else:
             self.expected_content_length -= len(body)
@@ -169,6 +191,8 @@ class Protocol(HttpToolsProtocol):
     _stuck_since = 0.0
     _untaken_before = 0
     _served: RequestResponseCycle | None = None
+    _refused: tuple[int, str] | None = None
+    """A request that is refused once those before it are answered."""
     _is_ending = False
     _at_rest_since = 0.0
 
@@ -189,7 +213,10 @@ class Protocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._look.cancel()
-        super().connection_lost(exc)
+        super().connection_lost(exc)  # which tells the newest request alone
+        if self._served is not None and not self._served.response_complete:
+            self._served.disconnected = True
+            self._served.message_event.set()
 
     def data_received(self, data: bytes) -> None:
         if b"upgrade:" in data.lower():
@@ -210,7 +237,6 @@ class Protocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """As uvicorn's, but for WebSockets and its own bound on requests."""
-        self._is_in_head = False
         version = self.parser.get_http_version()
         url = httptools.parse_url(self.url)
         path = url.path.decode("ascii")
@@ -220,21 +246,24 @@ class Protocol(HttpToolsProtocol):
         scope["path"] = unquote(path) if "%" in path else path
         scope["raw_path"] = url.path
         scope["query_string"] = url.query or b""
+        if len(self.pipeline) == PIPELINED:
+            raise httptools.HttpParserError("too many requests at once")
         before: RequestResponseCycle | None = self.cycle
         self.cycle = Exchange(
             self._row,
-            scope,
-            self.transport,
-            self.flow,
-            self.logger,
-            self.access_logger,
-            False,
-            self.server_state.default_headers,
-            asyncio.Event(),
-            self.expect_100_continue,
-            version != "1.0" and not self._is_ending and self.parser.should_keep_alive(),
-            self.on_response_complete,
+            scope=scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=False,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=self.expect_100_continue,
+            keep_alive=version != "1.0" and not self._is_ending and self.parser.should_keep_alive(),
+            on_response=self.on_response_complete,
         )
+        self._is_in_head = False
         if before is None or before.response_complete:
             self._start_asgi_task(self.cycle, self.app)
         else:
@@ -257,9 +286,12 @@ class Protocol(HttpToolsProtocol):
         self._at_rest_since = now = self.loop.time()
         if self.flow.read_paused and self._receiving_since is not None:
             self._receiving_since = now  # it was not the client who held up the next request
-        self.flow.resume_reading()
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
+        elif self._refused is not None:
+            self._refuse(*self._refused)
+        else:
+            self.flow.resume_reading()
 
     def shutdown(self) -> None:
         """The next answer is the last. uvicorn would close what is at rest at once, and lose what is on its way."""
@@ -311,10 +343,16 @@ class Protocol(HttpToolsProtocol):
         return waiting
 
     def _refuse(self, status: int, detail: str) -> None:
-        """With what the application would send, had it seen the request; and the connection ends."""
-        self._row.flush()
+        """With what the application would send, had it seen the request; and the connection ends. What came before the
+        request is answered first."""
         served = self._served
-        if served is None or served.response_complete or not (served.response_started or self.pipeline):
+        is_of_served = served is self.cycle and self._receiving_since is not None and not self._is_in_head
+        if served is not None and not served.response_complete and not is_of_served:
+            self._refused = status, detail
+            self.flow.pause_reading()
+            return
+        self._row.flush()
+        if served is None or not (is_of_served and served.response_started):
             _, body, _ = problems.render(problems.InvalidRequest(detail, status=status))
             head = (
                 f"{_status_line(status).decode()}\r\ncontent-type: {problems.MEDIA_TYPE}\r\n"
