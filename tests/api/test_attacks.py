@@ -250,7 +250,7 @@ def answers(issuer: Issuer, attacked: Server) -> Mapping[str, httpx.Response]:
     """To all attacks at once, for made-up keys are waited for together."""
 
     async def attack() -> list[httpx.Response]:
-        async with httpx.AsyncClient(base_url=attacked.url, timeout=20) as attacker:
+        async with httpx.AsyncClient(base_url=attacked.url, timeout=60) as attacker:
             return await asyncio.gather(
                 *(
                     attacker.get(
