@@ -78,7 +78,9 @@ async def test_a_head_without_an_end_is_cut_off_by_its_length(
     assert b"application/problem+json" in answer
 
 
-async def test_many_requests_in_one_piece_are_no_long_one(client: Client) -> None:
+async def test_many_requests_in_one_piece_are_no_long_one(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "SLOW", 60)
+    monkeypatch.setattr(protocol, "REST", 60)
     reader, writer = client
     live = b"GET /health/live HTTP/1.1\r\nHost: x\r\nX-More: " + b"x" * 1000 + b"\r\n\r\n"
     writer.write(live * 300 + live[:-2])
