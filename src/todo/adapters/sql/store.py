@@ -30,6 +30,7 @@ _TASK = (
 _TASK_PARAMETERS = [
     changes.parameter("task_id" if column is tasks.c.id else column.name) for column in (*_TASK, tasks.c.title_folded)
 ]
+_KEY_PARAMETERS = [changes.parameter(name) for name in ("key", "title_digest", "expired")]
 _task_of: Callable[[Row], Task] = partial(tuple.__new__, Task)
 """Half as long as ``Task._make`` takes, which counts the fields anew."""
 _GET = select(*_TASK).where(tasks.c.id == bindparam("id"))
@@ -70,9 +71,8 @@ class SqlTaskStore:
 
     async def _add_with_key(self, task: Task, key: str) -> Added:
         digest = sha256(task.title.encode()).digest()
-        of_the_key = {"key": key, "title_digest": digest, "expired": task.created_at - KEY_LIFETIME}
-        named = {changes.parameter(name): value for name, value in of_the_key.items()}
-        row, _ = await self._add_once(_given(task) | named)
+        of_the_key = (key, digest, task.created_at - KEY_LIFETIME)
+        row, _ = await self._add_once(_given(task) | dict(zip(_KEY_PARAMETERS, of_the_key, strict=True)))
         if row is None:  # an earlier try has made it
             return Added(await self.get(task.owner, task.id), replayed=False)
         kept_id, kept_digest, revision = row
