@@ -45,8 +45,11 @@ benchmarks/.venv/ready: benchmarks/peers/requirements.txt
 	benchmarks/.venv/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/peers/requirements.txt
 	touch $@
 
+# The lock names everything. Without --no-deps pip looks for newer releases of what a package asks for with an
+# extra (coverage[toml]) and refuses them for want of a hash; the check after it is for what the lock might miss.
 .venv/ready: requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m pip --quiet check
 	touch $@
