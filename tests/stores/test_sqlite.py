@@ -1,6 +1,7 @@
 import asyncio
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -9,11 +10,12 @@ from tests.stores.contract import LocalTaskStoreContract
 from tests.stores.machine import Opened, run_machine
 from tests.support.builders import a_task, somebody
 from todo.adapters.sql.migrations import upgrade
-from todo.adapters.sql.sqlite import SqliteDatabase
+from todo.adapters.sql.sqlite import BUSY_TIMEOUT, SqliteDatabase
 from todo.adapters.sql.store import SqlTaskStore
 from todo.composition import tasks_in
 from todo.domain.ports import Filter, TaskStore
 from todo.domain.refusals import Unavailable
+from todo.domain.task import UserId
 
 
 class TestSqliteTaskStore(LocalTaskStoreContract):
@@ -49,3 +51,32 @@ async def test_a_disk_that_is_full_is_said_to_be_no_old_schema_and_spoils_nothin
     await database._writer.do(most_pages(2**30))
     await store.add(a_task(owner))
     await database.close()
+
+
+async def test_who_looks_up_a_task_waits_for_another_program_that_holds_the_file_and_holds_up_nobody(
+    tmp_path: Path,
+) -> None:
+    database = SqliteDatabase(tmp_path / "todo.db")
+    upgrade(database)
+    store = SqlTaskStore(database)
+    task = (await store.add(a_task(somebody()))).task
+    await database.close()
+    async with asyncio.timeout(BUSY_TIMEOUT / 2):
+        with closing(sqlite3.connect(tmp_path / "todo.db", isolation_level=None)) as other_program:
+            other_program.execute("PRAGMA locking_mode = EXCLUSIVE")
+            other_program.execute("BEGIN EXCLUSIVE")
+            looking_up = asyncio.create_task(store.get(task.owner, task.id))
+            found, _ = await asyncio.wait({looking_up}, timeout=0.1)
+            assert not found
+        assert await looking_up == task
+    await database.close()
+
+
+async def test_a_lookup_that_fails_takes_none_with_it_that_is_made_beside_it(sqlite: SqliteDatabase) -> None:
+    store = SqlTaskStore(sqlite)
+    task = (await store.add(a_task(somebody()))).task
+    failed, found = await asyncio.gather(
+        store.revision(UserId("\ud800")), store.get(task.owner, task.id), return_exceptions=True
+    )
+    assert isinstance(failed, UnicodeEncodeError)
+    assert found == task

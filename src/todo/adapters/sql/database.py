@@ -42,7 +42,9 @@ class Database(Protocol):
         """The dialect's own: both know ON CONFLICT, SQLAlchemy's common one does not."""
         ...
 
-    def reading(self, statement: Select[Any]) -> Read: ...
+    def reading(self, statement: Select[Any]) -> Read:
+        """For what takes no time, such as a row by its key."""
+        ...
 
     def reading_beside(self, statement: Select[Any], latest: Sequence[Column[Any]], beside: Select[Any]) -> ReadBeside:
         """What two statements find at the very same moment. The first has its rows in descending order of these

@@ -1,7 +1,8 @@
-"""A SQLite file: one thread reads, another makes the changes.
+"""A SQLite file: the event loop looks up what a key names, one thread reads lists, another makes the changes.
 
-So a reader waits for no change to reach the disk, and changes that meet share one way to it. Threads of our own,
-and sqlite3 without another library around it: that costs a third of aiosqlite (docs/decisions/13).
+So nobody waits for changes to reach the disk or for long searches but who asked for them, and changes that meet share
+one way to it. Threads of our own, and sqlite3 without another library around it: that costs a third of aiosqlite
+(docs/decisions/13).
 """
 
 import asyncio
@@ -51,6 +52,7 @@ class SqliteDatabase:
 
     def __init__(self, file: Path) -> None:
         self._file = file
+        self._lookup = _Lookup(file)
         self._reader = _Worker(file, _one_by_one)
         self._writer = _Worker(file, _in_one_transaction)
 
@@ -62,7 +64,8 @@ class SqliteDatabase:
         compiled = Compiled(select(found.as_json), _DIALECT)
 
         async def read(given: Mapping[str, Any]) -> Sequence[Row]:
-            [[text]] = await self._read(compiled, given)
+            parameters = compiled.parameters(given)
+            [[text]] = await self._lookup.rows(compiled.text, parameters) or await self._read(compiled.text, parameters)
             return found.rows(text)
 
         return read
@@ -72,7 +75,7 @@ class SqliteDatabase:
         compiled = Compiled(select(found.as_json, beside.scalar_subquery()), _DIALECT)
 
         async def read_beside(given: Mapping[str, Any]) -> tuple[Sequence[Row], Any]:
-            [[text, value]] = await self._read(compiled, given)
+            [[text, value]] = await self._read(compiled.text, compiled.parameters(given))
             return found.rows(text), value
 
         return read_beside
@@ -102,6 +105,7 @@ class SqliteDatabase:
         return {"database_reads_waiting": self._reader.waiting, "database_changes_waiting": self._writer.waiting}
 
     async def close(self) -> None:
+        self._lookup.close()
         await asyncio.to_thread(self._reader.stop)
         await asyncio.to_thread(self._writer.stop)
 
@@ -118,11 +122,8 @@ class SqliteDatabase:
             case _:
                 return None
 
-    async def _read(self, compiled: Compiled, given: Mapping[str, Any]) -> Any:
-        parameters = compiled.parameters(given)
-        return await self._done(
-            self._reader, lambda connection: connection.execute(compiled.text, parameters).fetchall()
-        )
+    async def _read(self, text: str, parameters: Sequence[Any]) -> Any:
+        return await self._done(self._reader, lambda connection: connection.execute(text, parameters).fetchall())
 
     async def _done(self, worker: "_Worker", act: Callable[[sqlite3.Connection], Any]) -> Any:
         try:
@@ -153,6 +154,49 @@ class _Found:
         self.rows: Callable[[str], Sequence[Row]] = msgspec.json.Decoder(
             GenericAlias(list, (GenericAlias(tuple, kinds),)), strict=False
         ).decode
+
+
+class _Lookup:
+    """Reads in the event loop's own thread, at its next turn all that this one has asked for.
+
+    For what takes less time than to hand it to a thread, with which the loop would pass Python's lock to and fro. What
+    does not come right at once, such as when another program holds the file, is left to a thread.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._connection: sqlite3.Connection | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._waiting: list[tuple[str, Sequence[Any], asyncio.Future[Sequence[Row] | None]]] = []
+
+    async def rows(self, text: str, parameters: Sequence[Any]) -> Sequence[Row] | None:
+        """None if it did not come right."""
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:  # a host that runs one for each of its calls
+            self._loop, self._waiting = loop, []
+        if not self._waiting:
+            loop.call_soon(self._look_up)
+        done: asyncio.Future[Sequence[Row] | None] = loop.create_future()
+        self._waiting.append((text, parameters, done))
+        return await done
+
+    def _look_up(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for text, parameters, done in waiting:
+            if not done.cancelled():
+                done.set_result(self._rows(text, parameters))
+
+    def _rows(self, text: str, parameters: Sequence[Any]) -> Sequence[Row] | None:
+        try:
+            self._connection = self._connection or _connected(self._file, busy_timeout=0, check_same_thread=False)
+            return self._connection.execute(text, parameters).fetchall()
+        except Exception:  # noqa: BLE001 - the thread that it is left to says what it was
+            return None
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
 
 class _Errand(NamedTuple):
@@ -264,8 +308,8 @@ def _in_one_transaction(connection: sqlite3.Connection, errands: Sequence[_Erran
         errand.settle(result, error)
 
 
-def _connected(file: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(file, timeout=BUSY_TIMEOUT, isolation_level=None)
+def _connected(file: Path, busy_timeout: float = BUSY_TIMEOUT, *, check_same_thread: bool = True) -> sqlite3.Connection:
+    connection = sqlite3.connect(file, timeout=busy_timeout, isolation_level=None, check_same_thread=check_same_thread)
     connection.execute("PRAGMA synchronous = FULL")  # a change that was answered survives a power cut
     connection.execute("PRAGMA foreign_keys = ON")
     return connection
