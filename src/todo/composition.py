@@ -43,7 +43,7 @@ class Service:
     tasks: Tasks
     tokens: TokenVerifier
     check_ready: Callable[[], Awaitable[object]]
-    """Raises Unavailable while the service can't do its work."""
+    """Raises Unavailable while the database can't be used."""
     close: Callable[[], Awaitable[None]]
     readings: Callable[[], Readings]
 
@@ -201,7 +201,7 @@ def examine_tokens(settings: Settings, token: str | None) -> "list[Finding]":
     from todo.adapters.tokens.claims import Finding
     from todo.adapters.tokens.verifier import JwtVerifier
 
-    if not settings.has_issuer and not has_kept_secret():
+    if settings.uses_kept_secret and not has_kept_secret():
         return [Finding(False, "No secret is there to judge with; todo serve and todo token make one.")]
 
     async def examined() -> "list[Finding]":

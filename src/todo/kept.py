@@ -25,7 +25,8 @@ def make_data_directory() -> Path:
         data_directory().mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise InvalidSetting(
-            f"DATABASE_URL is not set, and {data_directory()} can't be made: {type(error).__name__}"
+            f"{data_directory()}, for what DATABASE_URL or BETTER_AUTH_SECRET would say, can't be made:"
+            f" {type(error).__name__}"
         ) from None
     return data_directory()
 

@@ -3,7 +3,7 @@
 import difflib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from io import StringIO
 from ipaddress import ip_address
 from pathlib import Path
@@ -34,7 +34,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     database_pool_rest: Annotated[float, msgspec.Meta(ge=0, le=86_400)] = 300
     """Seconds that a connection is kept unused; with 0 none is kept."""
     database_timeout: Annotated[float, msgspec.Meta(ge=0.1, le=60)] = 1.5
-    """Seconds that a request waits for PostgreSQL."""
+    """Seconds that PostgreSQL gets for each thing it is asked."""
     database_prepared_statements: bool | None = None
     """None leaves it to the host's name: a pooler of Neon's has none."""
     requests_at_once: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 256
@@ -68,9 +68,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
                 raise InvalidSetting(f"{name.upper()} has a query or a fragment in it")
         if self.todo_token is not None and not re.fullmatch("[!-~]+", self.todo_token):
             raise InvalidSetting("TODO_TOKEN has a character in it that no token has")
-        for origin in self.cors_origins:
+        for place, origin in enumerate(self.cors_origins, 1):
             if not (re.fullmatch(_ORIGIN, origin) or self.cors_origins == ("*",)):
-                raise InvalidSetting(f"CORS_ORIGINS: {origin!r} is not an origin, such as https://app.example.com")
+                raise InvalidSetting(f"CORS_ORIGINS: number {place} is not an origin, such as https://app.example.com")
 
     def __repr__(self) -> str:
         return "Settings(…)"  # secrets stay out of tracebacks
@@ -110,9 +110,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return () if self.better_auth_url is None else (_origin_of(self.better_auth_url),)
 
     @property
-    def has_issuer(self) -> bool:
-        """Whether anything says which tokens to take; else this machine's own secret does."""
-        return any((self.better_auth_url, self.jwt_jwks_url, self.better_auth_secret))
+    def uses_kept_secret(self) -> bool:
+        """Whether tokens are judged with this machine's own secret, since no key set and no other secret is named."""
+        return not any((self.better_auth_url, self.jwt_jwks_url, self.better_auth_secret))
 
 
 def data_directory() -> Path:
@@ -123,10 +123,7 @@ def data_directory() -> Path:
 def load(environ: Mapping[str, str], dotenv: Path = Path(".env")) -> Settings:
     """Raises InvalidSetting."""
     names = {field.upper(): field for field in Settings.__struct_fields__}
-    found = _read(dotenv)
-    for name in found.keys() - names:
-        close = difflib.get_close_matches(name, names, n=1)
-        raise InvalidSetting(f"{dotenv} has {name}, which is no setting" + (f"; is {close[0]} meant?" if close else ""))
+    found = _read(dotenv, names)
     values: dict[str, Any] = {}
     for name, field in names.items():
         value = next((text for text in (environ.get(name, "").strip(), found.get(name, "").strip()) if text), None)
@@ -150,7 +147,7 @@ def _parts_of(name: str, value: str) -> list[str]:
     return parts
 
 
-def _read(dotenv: Path) -> dict[str, str]:
+def _read(dotenv: Path, names: Collection[str]) -> dict[str, str]:
     """Without interpolation: a password with a dollar sign in it means that dollar sign."""
     if not os.path.lexists(dotenv):
         return {}
@@ -165,6 +162,11 @@ def _read(dotenv: Path) -> dict[str, str]:
         if binding.error or (binding.key is not None and binding.value is None):
             raise InvalidSetting(f"{dotenv}, line {binding.original.line}: this is not NAME=value")
         if binding.key is not None:
+            if binding.key not in names:
+                # Never what is there: it may be a value that slipped onto a line of its own.
+                close = difflib.get_close_matches(binding.key.upper(), names, n=1)
+                meant = f"; is {close[0]} meant?" if close else ""
+                raise InvalidSetting(f"{dotenv}, line {binding.original.line}: no setting is called that{meant}")
             values[binding.key] = binding.value or ""
     return values
 
@@ -172,6 +174,8 @@ def _read(dotenv: Path) -> dict[str, str]:
 def _check_database(url: str) -> None:
     scheme, _, rest = url.partition(":")
     if scheme in ("postgres", "postgresql"):
+        if re.split("[/?]", rest.removeprefix("//"), maxsplit=1)[0].count("@") > 1:
+            raise InvalidSetting("DATABASE_URL: write a @ in its name or password as %40")
         return
     if scheme != "sqlite":
         raise InvalidSetting("DATABASE_URL must begin with sqlite:///, postgresql:// or postgres://")

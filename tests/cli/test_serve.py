@@ -45,6 +45,7 @@ class TestWrongSettings:
             ({"DATABASE_URL": "sqlite:////tmp"}, "DATABASE_URL"),
             ({"DATABASE_URL": "postgresql://user:hush@host:port/x"}, "DATABASE_URL"),
             ({"DATABASE_URL": "postgresql://user:hush@host/x?nonsense=1"}, "DATABASE_URL"),
+            ({"DATABASE_URL": "postgresql://user:p@hush@host/x"}, "DATABASE_URL"),
             ({"DATABASE_POOL_SIZE": "many"}, "DATABASE_POOL_SIZE"),
             ({"DATABASE_POOL_SIZE": "0"}, "DATABASE_POOL_SIZE"),
             ({"DATABASE_POOL_SIZE": "1.5"}, "DATABASE_POOL_SIZE"),
@@ -61,6 +62,7 @@ class TestWrongSettings:
             ({"JWT_JWKS_URL": "https://ann:hush@auth.example.com/jwks"}, "JWT_JWKS_URL"),
             ({"CORS_ORIGINS": "app.example.com"}, "CORS_ORIGINS"),
             ({"CORS_ORIGINS": "https://app.example.com/"}, "CORS_ORIGINS"),
+            ({"CORS_ORIGINS": "https://app.example.com,https://ann:hush@app.example.com"}, "CORS_ORIGINS: number 2"),
         ],
         ids=lambda value: "=".join(*value.items()) if isinstance(value, dict) else "",
     )
@@ -76,8 +78,10 @@ class TestWrongSettings:
     @pytest.mark.parametrize(
         ("content", "complaint"),
         [
-            ("DATABSE_URL=x\n", ".env has DATABSE_URL, which is no setting; is DATABASE_URL meant?"),
-            ("FOO=1\n", ".env has FOO, which is no setting"),
+            ("DATABSE_URL=x\n", ".env, line 1: no setting is called that; is DATABASE_URL meant?"),
+            ("todo_user=ann\n", ".env, line 1: no setting is called that; is TODO_USER meant?"),
+            ("FOO=1\n", ".env, line 1: no setting is called that"),
+            ("DATABASE_URL=\npostgresql://ann:hush@host/x?y=z\n", ".env, line 2: no setting is called that"),
             ("# a comment\nTODO_USER=ann\nhush\n", ".env, line 3: this is not NAME=value"),
             ('TODO_USER=ann\nBETTER_AUTH_SECRET="hush\nDATABASE_URL=x\n', ".env, line 2: this is not NAME=value"),
         ],
@@ -86,6 +90,13 @@ class TestWrongSettings:
         (tmp_path / ".env").write_text(content)
         run = todo(tmp_path, "serve", "--port", "0")
         assert (run.returncode, run.stderr) == (2, f"todo: {complaint}\n")
+
+    @pytest.mark.parametrize("workers", ["1", "2"])
+    def test_traces_without_opentelemetry_stop_the_start(self, tmp_path: Path, workers: str) -> None:
+        (tmp_path / "opentelemetry.py").write_text("raise ImportError")
+        run = todo(tmp_path, "serve", "--port", "0", "--workers", workers, TRACES="true", PYTHONPATH=str(tmp_path))
+        assert (run.returncode, run.stdout) == (2, "")
+        assert run.stderr == "todo: TRACES wants OpenTelemetry, which comes with the extra todo[otel]\n"
 
     def test_an_env_that_is_no_file_stops_the_start(self, tmp_path: Path) -> None:
         (tmp_path / ".env").mkdir()
@@ -244,6 +255,10 @@ class TestTheEmbeddedDefault:
         assert len(list(secret.parent.glob("secret*"))) == 1
         with serving(tmp_path, "", **settings) as server:
             assert server.anybody.get("/api/tasks", headers=headers).json() == [task]
+
+    def test_nobody_is_asked_who_they_are_where_tokens_are_another_secrets(self, tmp_path: Path) -> None:
+        with serving(tmp_path, sqlite_url(tmp_path / "todo.db"), TODO_USER="x" * 1000) as server:
+            server.person().add()
 
     def test_settings_come_from_an_env_file_and_the_environment_wins(self, tmp_path: Path) -> None:
         (tmp_path / ".env").write_text(

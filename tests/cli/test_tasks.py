@@ -353,6 +353,14 @@ def test_the_server_may_be_named_before_the_command_or_behind(file_server: Serve
     assert len(command(tmp_path, "list", TODO_SERVER=file_server.url, TODO_TOKEN=token).stdout.splitlines()) == 2
 
 
+@pytest.mark.parametrize("arguments", ["users erase ann --yes", "db upgrade", "token", "serve --port 0", "logout"])
+def test_a_server_is_not_named_to_what_works_on_this_machine(tmp_path: Path, arguments: str) -> None:
+    run = command(tmp_path, "--server", "https://todo.example.com", *arguments.split())
+    assert (run.returncode, run.stdout) == (2, "")
+    assert re.fullmatch(f"todo: todo {arguments.split()[0]} takes no --server.*\n", run.stderr)
+    assert not (tmp_path / "data").exists()
+
+
 NEEDLESS = ("litestar", "uvicorn", "alembic", "advanced_alchemy", "httpx", "jwt", "cryptography", "psycopg", "pydantic")
 
 

@@ -49,12 +49,18 @@ def main() -> None:
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="todo")
-@click.option("--server", metavar="URL", help="As behind the command.  [default: TODO_SERVER]")
-def cli(server: str | None) -> None:
+@click.option(
+    "--server", metavar="URL", help="The server to work on, as behind a command that takes it.  [default: TODO_SERVER]"
+)
+@click.pass_context
+def cli(context: click.Context, server: str | None) -> None:
     """Tasks: a list of your own, and a REST API for many people's.
 
     Settings come from the environment, or a .env file. An ID may be cut short, as long as it is that of one task.
     """
+    command = cli.get_command(context, context.invoked_subcommand or "")
+    if server is not None and command is not None and all(option.name != "server" for option in command.params):
+        raise click.UsageError(f"todo {command.name} takes no --server; it works with the settings of this machine")
 
 
 for command in (*tasks.COMMANDS, *login.COMMANDS):
@@ -74,7 +80,8 @@ def serve(host: str, port: int, workers: int, migrate: bool) -> None:
     settings = settings_of()  # before the server is loaded: a wrong one is told at once
     from todo.entrypoints.cli.serving import serve
 
-    serve(settings, user_of(None, settings), host=host, port=port, workers=workers, migrate=migrate)
+    user = user_of(None, settings) if settings.uses_kept_secret else None
+    serve(settings, user, host=host, port=port, workers=workers, migrate=migrate)
 
 
 @cli.command()
@@ -192,7 +199,7 @@ def erase(person: str, yes: bool) -> int:
 
     settings = settings_of()
     user = user_of(person, settings)
-    _confirm(yes, f"Remove {one_line(person)} and all their tasks?")
+    _confirm(yes, f"Remove {one_line(person)} and all their tasks from {settings.database_file or 'PostgreSQL'}?")
     number = erase(settings, user)
     if number is None:
         return complain("Nothing is known of this person.", REFUSED)
@@ -204,7 +211,8 @@ def _confirm(yes: bool, question: str) -> None:
     if not yes:
         if not sys.stdin.isatty():
             raise click.UsageError("nobody is there to ask; say --yes")
-        click.confirm(one_line(question), abort=True)
+        if not click.confirm(one_line(question)):
+            sys.exit(complain("nothing was done", REFUSED))
 
 
 def _duration(text: str) -> timedelta:

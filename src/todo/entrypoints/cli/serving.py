@@ -17,12 +17,12 @@ import rich_click as click
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
-from todo.composition import compose, issue_token, upgrade_database
+from todo.composition import issue_token, upgrade_database
 from todo.domain.refusals import Refusal
 from todo.domain.task import UserId
 from todo.entrypoints.cli.output import NEWER, complain
 from todo.entrypoints.cli.place import is_loopback
-from todo.entrypoints.http.application import from_environment, from_settings
+from todo.entrypoints.http.application import check, from_environment, from_settings
 from todo.entrypoints.http.logs import configuration
 from todo.entrypoints.http.protocol import Protocol
 from todo.settings import InvalidSetting, Settings
@@ -58,12 +58,12 @@ class CannotListen(Refusal):
     """The address or port can't be had."""
 
 
-def serve(settings: Settings, user: UserId, *, host: str, port: int, workers: int, migrate: bool) -> None:
-    """Greets with a token for the user; returns when the server was told to stop.
+def serve(settings: Settings, user: UserId | None, *, host: str, port: int, workers: int, migrate: bool) -> None:
+    """Greets with a token for the user, if there is one; returns when the server was told to stop.
 
     Raises InvalidSetting, Unavailable, CannotListen.
     """
-    if not settings.has_issuer and not is_loopback(host):
+    if settings.uses_kept_secret and not is_loopback(host):
         raise InvalidSetting(
             f"to listen on {host}, set BETTER_AUTH_URL, JWT_JWKS_URL or BETTER_AUTH_SECRET: "
             "without one, only this machine is served"
@@ -72,7 +72,7 @@ def serve(settings: Settings, user: UserId, *, host: str, port: int, workers: in
         complain(NEWER, 0)
     logging.config.dictConfig(configuration())
     if workers > 1:
-        compose(settings)  # a wrong setting stops here, not in a worker
+        check(settings)  # a wrong setting stops here, not in a worker
     config = uvicorn.Config(
         _settled(from_settings(settings)) if workers == 1 else "todo.entrypoints.cli.serving:of_worker",
         factory=workers > 1,
@@ -138,13 +138,13 @@ def _listen(host: str, port: int) -> socket.socket:
     return listening
 
 
-def _greet(settings: Settings, user: UserId, listening: socket.socket) -> None:
+def _greet(settings: Settings, user: UserId | None, listening: socket.socket) -> None:
     host, port = listening.getsockname()[:2]
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    if settings.has_issuer:
-        token = "<a token of your issuer>" if settings.key_set_url else f"$({shlex.quote(sys.argv[0])} token)"
-    else:
+    if user is not None:
         token = issue_token(settings, user, timedelta(hours=1))
+    else:
+        token = "<a token of your issuer>" if settings.key_set_url else f"$({shlex.quote(sys.argv[0])} token)"
     click.echo(
         f"todo serves  {url}\n"
         f"its docs     {url}/docs\n"

@@ -95,19 +95,28 @@ def from_settings(settings: Settings) -> ASGIApp:
         from todo.entrypoints.http.metrics import Metrics
 
         metrics = Metrics(service.readings)
-    tracing = None
-    if settings.traces:
-        try:
-            from todo.entrypoints.http.tracing import Tracing
-        except ImportError:
-            raise InvalidSetting("TRACES wants OpenTelemetry, which comes with the extra todo[otel]") from None
-
-        tracing = Tracing()
+    tracing = _tracing(settings)
     return create_app(
         service,
         cors_origins=settings.cors_origins,
         requests_at_once=settings.requests_at_once,
         log=RequestLog(settings.log_hash_key) if settings.request_log else None,
         metrics=metrics,
-        tracing=tracing,
+        tracing=None if tracing is None else tracing(),
     )
+
+
+def check(settings: Settings) -> None:
+    """Raises InvalidSetting if ``from_settings`` would; makes no application."""
+    compose(settings)
+    _tracing(settings)
+
+
+def _tracing(settings: Settings) -> "type[Tracing] | None":
+    if not settings.traces:
+        return None
+    try:
+        from todo.entrypoints.http.tracing import Tracing
+    except ImportError:
+        raise InvalidSetting("TRACES wants OpenTelemetry, which comes with the extra todo[otel]") from None
+    return Tracing
