@@ -1,6 +1,7 @@
 """What those who run the service see of it: a line for each request, and figures."""
 
 import re
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,16 @@ def test_each_request_is_a_line_that_names_its_route_and_not_what_was_asked(seen
     assert hashes[3:] == [None, None]
     for secret in ("secret title", "q=", ann.user_id, ann.token, task["id"], "somebody"):
         assert secret not in seen.printed()
+
+
+def test_what_is_refused_as_no_request_is_told_by_the_id_that_its_answer_has(seen: Server) -> None:
+    with socket.create_connection(seen.address, timeout=10) as connection:
+        connection.sendall(b"a secret, and nothing that HTTP knows\r\n\r\n")
+        answer = connection.makefile("rb").read()
+    [named] = re.findall(rb"x-request-id: ([0-9a-f]{32})\r\n", answer)
+    [told] = seen.told("todo.http")
+    assert told["said"] == f"request {named.decode()} was refused before it was whole: 400"
+    assert "secret" not in seen.printed()
 
 
 def test_a_person_has_one_hash_in_every_copy_with_one_key_and_another_with_another(tmp_path: Path) -> None:

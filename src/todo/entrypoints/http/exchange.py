@@ -20,7 +20,7 @@ def status_line(status: int) -> bytes:
 class Row:
     """Answers that wait for the event loop's next turn, to be written one behind the other.
 
-    While many are served at once that takes a tenth of a request's time on the processor, for whoever is awake need not
+    While many are served at once that saves a tenth of a request's time on the processor, for whoever is awake need not
     be woken for what comes next. Few need not wait for it.
     """
 

@@ -111,7 +111,8 @@ class RequestLog:
 
 def _for_terminal(lines: Sequence[Line]) -> bytes:
     return "".join(
-        f"{line.at.astimezone():%H:%M:%S}  {line.status}  {line.seconds * 1e3:7.1f} ms  {line.method:6}  {line.route}\n"
+        f"{line.at.astimezone():%H:%M:%S}  {line.status}  {line.seconds * 1e3:7.1f} ms"
+        f"  {line.method:6}  {line.route}  {line.request_id}\n"
         for line in lines
     ).encode()
 

@@ -1,6 +1,8 @@
-"""uvicorn's HTTP/1.1, but for what never reaches the application."""
+"""HTTP/1.1 as uvicorn has it, but for what it would let a client do to us before the application sees anything: stall,
+send without end, not take its answers."""
 
 import asyncio
+import logging
 import re
 import sys
 from contextlib import suppress
@@ -22,6 +24,8 @@ if sys.platform != "win32":  # which tells less of its sockets
     from fcntl import ioctl
     from termios import TIOCOUTQ
 
+logger = logging.getLogger("todo.http")
+
 LOOK = 2
 """Seconds between two looks at what a client does."""
 
@@ -35,8 +39,8 @@ SLOW = 30
 """Seconds that a client may take to send a request whole, or not take anything of what is sent."""
 
 HEAD_LENGTH, MESSAGE_LENGTH = 64 * 1024, 1024 * 1024
-"""The most bytes that come of a request after its first ones, before its head has an end and before all of it has.
-What the application reads of a body has a bound of its own."""
+"""The most bytes of a request that are read, behind those it begins with: of its head, and of all of it. What the
+application reads of a body has a bound of its own."""
 
 PIPELINED = 1000
 """The most requests of a connection that wait behind the one that is served."""
@@ -230,10 +234,12 @@ class Protocol(HttpToolsProtocol):
             return
         self._row.flush()
         if served is None or not (is_of_served and served.response_started):
+            request_id = uuid4().hex
+            logger.warning("request %s was refused before it was whole: %d", request_id, status)
             _, body, _ = problems.render(problems.InvalidRequest(detail, status=status))
             head = (
                 f"{status_line(status).decode()}\r\ncontent-type: {problems.MEDIA_TYPE}\r\n"
-                f"content-length: {len(body)}\r\nx-request-id: {uuid4().hex}\r\nconnection: close\r\n\r\n"
+                f"content-length: {len(body)}\r\nx-request-id: {request_id}\r\nconnection: close\r\n\r\n"
             )
             self.transport.write(head.encode() + body)
         self.transport.close()
