@@ -11,6 +11,7 @@ from uuid import UUID
 from msgspec import UNSET, Struct, UnsetType
 from msgspec.json import encode
 
+from todo.domain.ports import Filter
 from todo.domain.refusals import (
     InvalidTitle,
     InvalidToken,
@@ -177,6 +178,20 @@ def position_of(owner: UserId, text: str) -> Position | None:
         return Position(_EPOCH + time, UUID(bytes=payload[_TIME_BYTES:]))
     except OverflowError:
         return None
+
+
+def list_query(owner: UserId, wanted: Filter, limit: int | None, after: Position | None) -> dict[str, str]:
+    """The parameters that ask for a part of a list."""
+    parameters = {} if limit is None else {"limit": str(limit)}
+    if wanted.completed is not None:
+        parameters["completed"] = "true" if wanted.completed else "false"
+    if wanted.text is not None:
+        parameters["q"] = wanted.text
+    if wanted.ids is not None:
+        parameters["id_prefix"] = wanted.ids.text
+    if after is not None:
+        parameters["cursor"] = cursor(owner, after)
+    return parameters
 
 
 def _check(owner: UserId, payload: bytes) -> bytes:

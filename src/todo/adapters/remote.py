@@ -13,7 +13,7 @@ import msgspec
 from todo.domain.ports import PAGE_LENGTH, Added, Filter, Page
 from todo.domain.refusals import InvalidTitle, NotAuthenticated, Refusal, TaskChanged, TaskNotFound, Unavailable
 from todo.domain.task import Position, Task, UserId
-from todo.wire import STATUSES, Problem, TaskDocument, cursor, etag, revision_of
+from todo.wire import STATUSES, Problem, TaskDocument, etag, list_query, revision_of
 
 PATIENCE = 30
 """Seconds for one call, its repeats included."""
@@ -33,7 +33,7 @@ class NoTodoServer(Unavailable):
 
 
 class RemoteTaskStore:
-    """Whose tasks they are is what the token says that ``token_of`` gives for a person.
+    """``token_of`` gives a person's token, and the server knows by it whose tasks are asked for.
 
     Reads are repeated a few times when the connection breaks or the answer is 503, and so are creations, each of which
     has an Idempotency-Key. A change is repeated only if it was never sent. Redirects are not followed: a token goes
@@ -82,15 +82,7 @@ class RemoteTaskStore:
     async def list(
         self, owner: UserId, wanted: Filter, *, after: Position | None = None, limit: int = PAGE_LENGTH
     ) -> Page:
-        parameters = {"limit": str(limit)}
-        if wanted.completed is not None:
-            parameters["completed"] = "true" if wanted.completed else "false"
-        if wanted.text is not None:
-            parameters["q"] = wanted.text
-        if wanted.ids is not None:
-            parameters["id_prefix"] = wanted.ids.text
-        if after is not None:
-            parameters["cursor"] = cursor(owner, after)
+        parameters = list_query(owner, wanted, limit, after)
         answer = await self._ask(owner, "GET", "", params=parameters, is_repeatable=True)
         documents = self._read(answer, list[TaskDocument])
         return Page(

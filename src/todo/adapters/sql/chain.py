@@ -26,7 +26,8 @@ def as_one_statement(chain: Chain) -> Statement:
 
 
 def as_statements(chain: Chain) -> Sequence[tuple[Statement, Sequence[str]]]:
-    """To be run in turn. Each names the parameters by which those behind it have its row; all are None without one."""
+    """To be run in turn. With each come the names under which those behind it take the values of its row as parameters,
+    or None for each if it has no row."""
     sources: dict[str, FromClause] = {}
     statements: list[tuple[Statement, Sequence[str]]] = []
     for name, link in chain.items():

@@ -139,7 +139,7 @@ class Pool:
         now = loop.time()
         for waiting in self._line:
             if waiting.until <= now and not waiting.turn.done():
-                waiting.turn.set_exception(Unavailable("All database connections are in use; try again in a moment."))
+                waiting.turn.set_exception(_all_in_use())
         self._line = deque(waiting for waiting in self._line if not waiting.turn.done())
         while self._resting and (self._resting[0][1].closed or self._resting[0][0] + self._rest <= now):
             self._resting.popleft()[1].end()

@@ -36,8 +36,8 @@ class Keys(Protocol):
     """Whether a token has to say which key it is signed with."""
 
     async def find(self, kid: str) -> Key | None:
-        """The same object as long as the key stays. Raises Unavailable, or InvalidToken for a kid that can't be
-        looked for, while that can't be said."""
+        """The same object as long as the key stays. While the issuer can't be asked, raises Unavailable if no keys are
+        known, and InvalidToken for a kid that is not among them."""
         ...
 
     def counts(self) -> Mapping[str, int]:

@@ -5,7 +5,7 @@ Litestar's own overwrites Vary, takes patterns for origins, and refuses a prefli
 
 from collections.abc import Collection
 
-Headers = list[tuple[bytes, bytes]]
+from todo.entrypoints.http.replies import Headers
 
 _METHODS = b"GET, HEAD, POST, PATCH, PUT, DELETE"
 _SENT = b"Authorization, Content-Type, If-Match, If-None-Match, Idempotency-Key, X-Request-Id"

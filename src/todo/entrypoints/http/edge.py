@@ -13,7 +13,8 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from todo.domain.refusals import Unavailable
 from todo.entrypoints.http import problems
-from todo.entrypoints.http.cors import Cors, Headers
+from todo.entrypoints.http.cors import Cors
+from todo.entrypoints.http.replies import Headers
 
 _ALWAYS = ("/health/", "/metrics")
 

@@ -10,10 +10,9 @@ from typing import Any
 from todo.domain.ports import PAGE_LENGTH
 from todo.domain.task import TITLE_LENGTH
 from todo.entrypoints.http import schemas
-from todo.entrypoints.http.problems import phrase
+from todo.entrypoints.http.problems import MEDIA_TYPE, phrase
+from todo.entrypoints.http.schemas import Json
 from todo.wire import KEY_LENGTH
-
-Json = dict[str, Any]
 
 _BODY = (400, 413, 415)
 _ONE = (400, 401, 403, 404, 500, 503)
@@ -229,7 +228,7 @@ def _problem_response(status: int) -> Json:
     return {
         "description": _PROBLEMS[status],
         "headers": headers,
-        "content": {"application/problem+json": {"schema": _ref("Problem"), "example": example}},
+        "content": {MEDIA_TYPE: {"schema": _ref("Problem"), "example": example}},
     }
 
 

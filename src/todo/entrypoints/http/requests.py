@@ -16,7 +16,7 @@ from msgspec import UNSET, Struct, UnsetType
 from todo.domain.ports import PAGE_LENGTH, Filter, IdPrefix
 from todo.domain.task import TITLE_LENGTH, Position, UserId
 from todo.entrypoints.http.problems import TOO_LARGE, InvalidRequest
-from todo.wire import KEY_LENGTH, Fault, cursor, position_of
+from todo.wire import KEY_LENGTH, Fault, list_query, position_of
 
 BODY_LENGTH = 64 * 1024
 """The most bytes of a body."""
@@ -112,14 +112,7 @@ class ListQuery(NamedTuple):
 
     def next_page(self, owner: UserId, after: Position) -> str:
         """The query that leads to the page behind the position."""
-        parameters = {"limit": str(self.limit), "cursor": cursor(owner, after)}
-        if self.wanted.completed is not None:
-            parameters["completed"] = "true" if self.wanted.completed else "false"
-        if self.wanted.text is not None:
-            parameters["q"] = self.wanted.text
-        if self.wanted.ids is not None:
-            parameters["id_prefix"] = self.wanted.ids.text
-        return urlencode(parameters)
+        return urlencode(list_query(owner, self.wanted, self.limit, after))
 
 
 _ID_PREFIX = "id_prefix must be given once, as the beginning of an id in lower case."
