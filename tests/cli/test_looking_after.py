@@ -73,6 +73,29 @@ class TestBackups:
         itself = todo(tmp_path, "db", "restore", "anew.db", "--yes", DATABASE_URL=anew)
         assert (itself.returncode, itself.stderr) == (1, "todo: anew.db is the database itself.\n")
 
+    def test_a_backup_is_restored_in_the_place_of_a_damaged_database(self, tmp_path: Path) -> None:
+        url = migrated(sqlite_url(tmp_path / FILE))
+        assert todo(tmp_path, "add", "kept", DATABASE_URL=url).returncode == 0
+        assert todo(tmp_path, "db", "backup", "copy.db", DATABASE_URL=url).returncode == 0
+        damage(tmp_path / FILE)
+        assert todo(tmp_path, "list", DATABASE_URL=url).returncode == 1
+        restored = todo(tmp_path, "db", "restore", "copy.db", "--yes", DATABASE_URL=url)
+        assert (restored.returncode, restored.stderr) == (0, "")
+        assert "kept" in todo(tmp_path, "list", DATABASE_URL=url).stdout
+
+    def test_a_database_past_mending_is_to_be_moved_away_first(self, tmp_path: Path) -> None:
+        url = migrated(sqlite_url(tmp_path / FILE))
+        assert todo(tmp_path, "add", "kept", DATABASE_URL=url).returncode == 0
+        assert todo(tmp_path, "db", "backup", "copy.db", DATABASE_URL=url).returncode == 0
+        (tmp_path / FILE).write_text("this was a database" * 1000)
+        refused = todo(tmp_path, "db", "restore", "copy.db", "--yes", DATABASE_URL=url)
+        assert refused.returncode == 1
+        assert "move it and its -wal away, and restore again" in refused.stderr
+        for file in tmp_path.glob(f"{FILE}*"):
+            file.rename(tmp_path / f"away-{file.name}")
+        assert todo(tmp_path, "db", "restore", "copy.db", "--yes", DATABASE_URL=url).returncode == 0
+        assert "kept" in todo(tmp_path, "list", DATABASE_URL=url).stdout
+
     def test_a_restore_waits_for_nobody_without_end(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         migrated(sqlite_url(tmp_path / FILE))
         backup.back_up(tmp_path / FILE, tmp_path / "copy.db")

@@ -15,7 +15,7 @@ from todo.adapters.sql.store import SqlTaskStore
 from todo.composition import tasks_in
 from todo.domain.ports import Filter, TaskStore
 from todo.domain.refusals import Unavailable
-from todo.domain.task import UserId
+from todo.domain.task import Task, UserId
 
 
 class TestSqliteTaskStore(LocalTaskStoreContract):
@@ -80,3 +80,14 @@ async def test_a_lookup_that_fails_takes_none_with_it_that_is_made_beside_it(sql
     )
     assert isinstance(failed, UnicodeEncodeError)
     assert found == task
+
+
+async def test_event_loops_in_several_threads_look_up_at_once(sqlite: SqliteDatabase) -> None:
+    """As those of a host that runs one for each of its calls."""
+    store = SqlTaskStore(sqlite)
+    task = (await store.add(a_task(somebody()))).task
+
+    async def looked_up() -> set[Task]:
+        return {await store.get(task.owner, task.id) for _ in range(500)}
+
+    assert await asyncio.gather(*(asyncio.to_thread(asyncio.run, looked_up()) for _ in range(3))) == [{task}] * 3

@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from todo.adapters.sql.sqlite import BUSY_TIMEOUT
+from todo.adapters.sql.sqlite import BUSY_TIMEOUT, PRIMARY
 from todo.adapters.sql.tables import SCHEMA_VERSION, VERSION_TABLE
 from todo.domain.refusals import Unavailable
 
@@ -38,8 +38,8 @@ def back_up(database: Path, copy: Path) -> None:
 def restore(database: Path, copy: Path) -> None:
     """Puts what a copy has in the place of what the database has, for its users at once and as a whole.
 
-    Revisions go on above all that were ever given: no entity tag of before names anything of now. Raises Unavailable;
-    then the database is as it was.
+    Revisions go on above all that were ever given: no entity tag of before names anything of now. The database may be
+    damaged, so long as SQLite knows it for one. Raises Unavailable; then the database is as it was.
     """
     try:
         if database.exists() and copy.exists() and copy.samefile(database):
@@ -55,8 +55,15 @@ def restore(database: Path, copy: Path) -> None:
             above = _newest_revision(target) + HEADROOM
             anew.execute("UPDATE users SET revision = revision + ?", (above,))
             anew.execute("UPDATE tasks SET revision = revision + ?", (above,))
-            target.execute("PRAGMA synchronous = FULL")
-            _copy(anew, target)
+            try:
+                target.execute("PRAGMA synchronous = FULL")
+                _copy(anew, target)
+            except sqlite3.DatabaseError as error:
+                if error.sqlite_errorcode & PRIMARY not in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+                    raise
+                raise Unavailable(
+                    f"{database} is past mending: stop what uses it, move it and its -wal away, and restore again."
+                ) from error
             target.execute("PRAGMA journal_mode = WAL")
     except (sqlite3.Error, OSError) as error:
         raise Unavailable("The backup can't be restored, and the database is as it was.") from error
@@ -76,8 +83,9 @@ def _copy(source: sqlite3.Connection, target: sqlite3.Connection) -> None:
 def _newest_revision(database: sqlite3.Connection) -> int:
     try:
         return int(database.execute("SELECT coalesce(max(revision), 0) FROM users").fetchone()[0])
-    except sqlite3.OperationalError:
-        return 0  # it is new, and has no tables
+    except sqlite3.DatabaseError:
+        # It is new, or damaged. No other has changed a thousand times a second from 1970 on.
+        return int(time.time() * 1000)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from threading import Thread
+from threading import Thread, local
 from types import GenericAlias
 from typing import Any, NamedTuple
 
@@ -33,7 +33,7 @@ BUSY_TIMEOUT = 10
 COMMITTED_TOGETHER = 100
 """The most changes that share a transaction."""
 
-_PRIMARY = 0xFF
+PRIMARY = 0xFF
 """The part of an error's code that says what it is; the rest says where."""
 _SAID = {
     sqlite3.SQLITE_BUSY: "Another program holds the database; try again in a moment.",
@@ -115,7 +115,7 @@ class SqliteDatabase:
                 return self.meaning_of(error.orig)
             case sqlite3.OperationalError() if str(error).startswith(("no such table", "no such column")):
                 return SchemaIsOld()
-            case sqlite3.DatabaseError() if said := _SAID.get(getattr(error, "sqlite_errorcode", 0) & _PRIMARY):
+            case sqlite3.DatabaseError() if said := _SAID.get(getattr(error, "sqlite_errorcode", 0) & PRIMARY):
                 return Unavailable(said)
             case sqlite3.OperationalError() | sqlite3.InterfaceError():
                 return Away()
@@ -156,11 +156,12 @@ class _Found:
         ).decode
 
 
-class _Lookup:
+class _Lookup(local):
     """Reads in the event loop's own thread, at its next turn all that this one has asked for.
 
     For what takes less time than to hand it to a thread, with which the loop would pass Python's lock to and fro. What
-    does not come right at once, such as when another program holds the file, is left to a thread.
+    does not come right at once, such as when another program holds the file, is left to a thread. Each thread that has
+    an event loop has a lookup of its own.
     """
 
     def __init__(self, file: Path) -> None:
@@ -188,7 +189,7 @@ class _Lookup:
 
     def _rows(self, text: str, parameters: Sequence[Any]) -> Sequence[Row] | None:
         try:
-            self._connection = self._connection or _connected(self._file, busy_timeout=0, check_same_thread=False)
+            self._connection = self._connection or _connected(self._file, busy_timeout=0)
             return self._connection.execute(text, parameters).fetchall()
         except Exception:  # noqa: BLE001 - the thread that it is left to says what it was
             return None
@@ -308,8 +309,8 @@ def _in_one_transaction(connection: sqlite3.Connection, errands: Sequence[_Erran
         errand.settle(result, error)
 
 
-def _connected(file: Path, busy_timeout: float = BUSY_TIMEOUT, *, check_same_thread: bool = True) -> sqlite3.Connection:
-    connection = sqlite3.connect(file, timeout=busy_timeout, isolation_level=None, check_same_thread=check_same_thread)
+def _connected(file: Path, busy_timeout: float = BUSY_TIMEOUT) -> sqlite3.Connection:
+    connection = sqlite3.connect(file, timeout=busy_timeout, isolation_level=None)
     connection.execute("PRAGMA synchronous = FULL")  # a change that was answered survives a power cut
     connection.execute("PRAGMA foreign_keys = ON")
     return connection
