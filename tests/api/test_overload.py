@@ -1,5 +1,6 @@
 """More requests than are served at once."""
 
+import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import psycopg
 
 from tests.api.problems import is_problem
+from tests.support.databases import sqlite_url
 from tests.support.serving import serving
 
 AT_ONCE = 3
@@ -36,3 +38,14 @@ def test_those_beyond_the_bound_are_refused_at_once_and_the_others_served(tmp_pa
             assert server.anybody.get("/health/live").status_code == 200
         assert [answer.result()["title"] for answer in waiting] == ["Buy milk"] * AT_ONCE
         assert outsider.tasks() == []
+
+
+def test_who_does_not_take_the_docs_holds_up_nobody_who_wants_tasks(tmp_path: Path) -> None:
+    with (
+        serving(tmp_path, sqlite_url(tmp_path / "todo.db"), REQUESTS_AT_ONCE="1") as server,
+        socket.create_connection(server.address) as idle,
+    ):
+        idle.sendall(b"GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n" * 20)
+        while server.anybody.get("/openapi.json").status_code != 503:
+            pass
+        assert server.person().tasks() == []

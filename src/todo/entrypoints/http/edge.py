@@ -17,6 +17,7 @@ from todo.entrypoints.http.cors import Cors
 from todo.entrypoints.http.replies import Headers
 
 _ALWAYS = ("/health/", "/metrics")
+_DOCS = ("/docs", "/openapi.json")
 
 _SANE_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 
@@ -54,7 +55,9 @@ class Edge:
         self._cors = cors
         self._most = most
         self._observers = observers
-        self._at_once = 0
+        self._at_once = [0, 0]
+        """Requests for tasks, and for the docs: these are long and want no token, so whoever takes them slowly, or not
+        at all, is to hold up nobody but their like."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != ScopeType.HTTP:
@@ -88,11 +91,12 @@ class Edge:
             await send(message)
 
         is_counted = not scope["path"].startswith(_ALWAYS)
-        self._at_once += is_counted
+        is_of_docs = scope["path"].startswith(_DOCS)
+        self._at_once[is_of_docs] += is_counted
         try:
             if method == "OPTIONS" and (preflight := self._cors.preflight(request)) is not None:
                 await _answer(send_completed, 204, preflight, b"")
-            elif is_counted and self._at_once > self._most:
+            elif is_counted and self._at_once[is_of_docs] > self._most:
                 await _refuse(send_completed, Unavailable("Too many requests come at once; try again in a moment."))
             else:
                 await self._app(scope, receive, send_completed)
@@ -103,7 +107,7 @@ class Edge:
             # Else the answer ends without its last part, and the server cuts the connection: no client takes
             # what has come for the whole.
         finally:
-            self._at_once -= is_counted
+            self._at_once[is_of_docs] -= is_counted
             if self._observers:
                 route = _route_of(scope.get("path_template"))
                 seconds, user = perf_counter() - began, scope.get("user")
