@@ -288,6 +288,41 @@ class TestOldAndOddClients:
         headers = {"Connection": "Upgrade", "Upgrade": upgrade}
         assert ann.api.post("/api/tasks", json={"title": "x"}, headers=headers).status_code == 201
 
+    @pytest.mark.parametrize(
+        "beginning",
+        [b"\r\nPOST /api/tasks", b"M-SEARCH /api/tasks", b"GET /health/live HTTP/1.1\r\n\r\nPOST /api/tasks"],
+    )
+    def test_the_body_of_one_that_offers_an_upgrade_is_never_taken_for_a_request(
+        self, server: Server, beginning: bytes
+    ) -> None:
+        body = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
+        with socket.create_connection(server.address, timeout=10) as connection:
+            connection.sendall(
+                b"%b HTTP/1.1\r\nUpgrade: h2c\r\nConnection: Upgrade\r\nContent-Length: %d\r\n\r\n"
+                % (beginning, len(body))
+            )
+            connection.sendall(body)
+            answer = connection.makefile("rb").read()
+        assert answer.count(b"HTTP/1.1 ") == 1 + beginning.count(b"GET")
+        assert b"connection: close\r\n" in answer
+
+    def test_a_trailer_is_no_header(self, server: Server, ann: Person) -> None:
+        trailer = f"Authorization: Bearer {ann.token}\r\n".encode()
+        with socket.create_connection(server.address, timeout=10) as connection:
+            connection.sendall(
+                b"GET /api/tasks HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+                b"0\r\n" + trailer + b"\r\n"
+            )
+            assert connection.makefile("rb").read().startswith(b"HTTP/1.1 401 ")
+
+    def test_a_hundred_headers_are_taken_and_more_are_431(self, server: Server) -> None:
+        for number, status in ((99, b"200"), (100, b"431")):
+            with socket.create_connection(server.address, timeout=10) as connection:
+                connection.sendall(
+                    b"GET /health/live HTTP/1.1\r\nConnection: close\r\n" + b"X: x\r\n" * number + b"\r\n"
+                )
+                assert connection.makefile("rb").read().startswith(b"HTTP/1.1 %b " % status)
+
 
 def test_anybody_may_call_from_a_browser_where_origins_are_a_star(tmp_path: Path) -> None:
     with serving(tmp_path, sqlite_url(tmp_path / "todo.db"), CORS_ORIGINS="*") as server:

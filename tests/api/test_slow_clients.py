@@ -146,6 +146,22 @@ async def test_who_does_not_read_the_answer_is_cut_off(client: Client, server: u
     await until(lambda: not server.server_state.tasks and not server.server_state.connections)
 
 
+async def test_who_does_not_take_an_answer_takes_no_place_with_the_next_request(
+    client: Client, server: uvicorn.Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(protocol, "SLOW", 60)
+    reader, writer = client
+    assert isinstance(writer.transport, asyncio.ReadTransport)
+    writer.transport.pause_reading()
+    page = GET.replace(b"/api/tasks", b"/api/tasks?limit=1000")
+    writer.write(page * 9 + page.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+    await until(lambda: server.server_state.total_requests > 1)
+    await until(lambda: not server.server_state.tasks)
+    assert server.server_state.total_requests < 10
+    writer.transport.resume_reading()
+    assert (await reader.read()).count(b"HTTP/1.1 200") == 10
+
+
 async def test_who_reads_slowly_but_steadily_gets_everything(client: Client) -> None:
     reader, writer = client
     writer.write(GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
@@ -202,6 +218,15 @@ async def test_nonsense_behind_a_request_does_not_get_into_its_answer(client: Cl
 async def test_nonsense_together_with_a_request_is_not_what_the_request_is_answered(client: Client) -> None:
     reader, writer = client
     writer.write(GET.replace(b"/api/tasks", b"/health/live") + NONSENSE)
+    received = await reader.read()
+    assert received.startswith(b"HTTP/1.1 200")
+    assert b'{"status":"ok"}HTTP/1.1 400' in received
+
+
+async def test_a_body_that_breaks_behind_another_request_is_refused_once_that_is_answered(client: Client) -> None:
+    reader, writer = client
+    broken = f"POST /api/tasks HTTP/1.1\r\n{HEAD}Transfer-Encoding: chunked\r\n\r\nno length\r\n".encode()
+    writer.write(GET.replace(b"/api/tasks", b"/health/live") + broken)
     received = await reader.read()
     assert received.startswith(b"HTTP/1.1 200")
     assert b'{"status":"ok"}HTTP/1.1 400' in received

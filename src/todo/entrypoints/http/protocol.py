@@ -38,6 +38,9 @@ LAST_CALL = 0.5
 SLOW = 30
 """Seconds that a client may take to send a request whole, or not take anything of what is sent."""
 
+FIELDS = 100
+"""The most that a head has: each takes much more memory than its bytes."""
+
 HEAD_LENGTH, MESSAGE_LENGTH = 64 * 1024, 1024 * 1024
 """The most bytes of a request that are read, behind those it begins with: of its head, and of all of it. What the
 application reads of a body has a bound of its own."""
@@ -55,9 +58,10 @@ _rows: "WeakKeyDictionary[ServerState, Row]" = WeakKeyDictionary()
 class Protocol(HttpToolsProtocol):
     """What is no HTTP is answered with a problem document; an Upgrade is ignored (RFC 9110, section 7.8).
 
-    httptools takes the body of a request that asks for an upgrade for the next protocol's data, and it is lost;
-    some clients offer h2c with their first request. What is mended is a head that comes in one piece at the start of
-    what is received, as those clients send it.
+    httptools takes the body of a request that asks for an upgrade for the next protocol's data; some clients offer h2c
+    with their first request. What is mended is a head that comes in one piece at the start of what is received, as
+    those clients send it. Of any other the body is lost, and so the connection ends with its answer: else what comes
+    next would be taken for a request.
 
     Clients have their time, and a connection looks at its own now and then: uvicorn starts a timer for every request,
     and has one for those at rest alone.
@@ -72,6 +76,8 @@ class Protocol(HttpToolsProtocol):
     _stuck_since = 0.0
     _untaken_before = 0
     _served: RequestResponseCycle | None = None
+    _held: tuple[RequestResponseCycle, ASGI3Application] | None = None
+    """A request that is served once the client has taken the answers before it: until then it would take a place."""
     _refused: tuple[int, str] | None = None
     """A request that is refused once those before it are answered."""
     _is_ending = False
@@ -116,6 +122,13 @@ class Protocol(HttpToolsProtocol):
         self._received, self._is_in_head = -self._arrived, True  # how much of that is its own, only the parser knows
         super().on_message_begin()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._is_in_head:
+            return  # a trailer's field, which is none of the head's (RFC 9110, section 6.5.1)
+        if len(self.headers) == FIELDS:
+            raise httptools.HttpParserError("too many fields")
+        super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         """As uvicorn's, but for WebSockets and its own bound on requests."""
         version = self.parser.get_http_version()
@@ -141,7 +154,10 @@ class Protocol(HttpToolsProtocol):
             default_headers=self.server_state.default_headers,
             message_event=asyncio.Event(),
             expect_100_continue=self.expect_100_continue,
-            keep_alive=version != "1.0" and not self._is_ending and self.parser.should_keep_alive(),
+            keep_alive=version != "1.0"
+            and not self._is_ending
+            and self.parser.should_keep_alive()
+            and not self.parser.should_upgrade(),
             on_response=self.on_response_complete,
         )
         self._is_in_head = False
@@ -153,7 +169,16 @@ class Protocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._served = cycle
-        super()._start_asgi_task(cycle, app)
+        if self.flow.write_paused:
+            self._held = cycle, app
+        else:
+            super()._start_asgi_task(cycle, app)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._held is not None and not self.transport.is_closing():
+            held, self._held = self._held, None
+            super()._start_asgi_task(*held)
 
     def on_message_complete(self) -> None:
         self._receiving_since = None
@@ -167,11 +192,12 @@ class Protocol(HttpToolsProtocol):
         self._at_rest_since = now = self.loop.time()
         if self.flow.read_paused and self._receiving_since is not None:
             self._receiving_since = now  # it was not the client who held up the next request
-        if self.pipeline:
+        is_last = not self.pipeline
+        if not is_last:
             self._start_asgi_task(*self.pipeline.pop())
-        elif self._refused is not None:
+        if self._refused is not None:
             self._refuse(*self._refused)
-        else:
+        elif is_last:
             self.flow.resume_reading()
 
     def shutdown(self) -> None:
@@ -184,13 +210,17 @@ class Protocol(HttpToolsProtocol):
         self._look = self.loop.call_later(LAST_CALL, self._judge_client)
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - ours says it for a person
-        self._refuse(400, "This is not a valid HTTP/1.1 request.")
+        if self._is_in_head and len(self.headers) == FIELDS:
+            self._cut_off()
+        else:
+            self._refuse(400, "This is not a valid HTTP/1.1 request.")
 
     def _cut_off(self) -> None:
         if self.transport.is_closing():
             return
         if self._is_in_head:
-            self._refuse(431, f"The request's head is longer than {HEAD_LENGTH // 1024} KiB; send fewer headers.")
+            most = f"{HEAD_LENGTH // 1024} KiB, or has more than {FIELDS} fields"
+            self._refuse(431, f"The request's head is longer than {most}; send fewer headers.")
         else:
             self._row.flush()
             self.transport.close()
