@@ -127,7 +127,10 @@ class Protocol(HttpToolsProtocol):
             return  # a trailer's field, which is none of the head's (RFC 9110, section 6.5.1)
         if len(self.headers) == FIELDS:
             raise httptools.HttpParserError("too many fields")
-        super().on_header(name, value)
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         """As uvicorn's, but for WebSockets and its own bound on requests."""
