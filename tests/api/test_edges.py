@@ -306,6 +306,20 @@ class TestOldAndOddClients:
         assert answer.count(b"HTTP/1.1 ") == 1 + beginning.count(b"GET")
         assert b"connection: close\r\n" in answer
 
+    @pytest.mark.parametrize("kind", [b"Connection: close", b"Transfer-Encoding: nonsense", b"No field at all"])
+    def test_an_answer_that_ends_the_connection_reaches_a_client_that_sends_on(
+        self, server: Server, kind: bytes
+    ) -> None:
+        with socket.create_connection(server.address, timeout=10) as connection:
+            connection.sendall(b"POST /api/tasks HTTP/1.1\r\nHost: x\r\nContent-Length: 999999\r\n%b\r\n\r\n" % kind)
+            answered = connection.recv(1, socket.MSG_PEEK)
+            for _ in range(10):
+                connection.sendall(b"x" * 65_536)
+            answer = connection.makefile("rb").read()
+        assert answered
+        assert answer.startswith(b"HTTP/1.1 4")
+        assert answer.endswith(b"}")
+
     def test_a_trailer_is_no_header(self, server: Server, ann: Person) -> None:
         trailer = f"Authorization: Bearer {ann.token}\r\n".encode()
         with socket.create_connection(server.address, timeout=10) as connection:

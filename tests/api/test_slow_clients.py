@@ -31,6 +31,7 @@ async def server(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[uvicorn.Serve
     monkeypatch.setattr(protocol, "LOOK", 0.02)
     monkeypatch.setattr(protocol, "SLOW", 0.3)
     monkeypatch.setattr(protocol, "REST", 0.6)
+    monkeypatch.setattr(protocol, "LINGER", 0.1)
     store = MemoryTaskStore()
     for _ in range(3000):
         await store.add(a_task(UserId("ann"), title="\U0001d11e" * 500))
@@ -122,6 +123,21 @@ async def test_a_body_that_never_ends_is_cut_off_however_it_trickles(client: Cli
     trickling.cancel()
     assert answer.startswith(b"HTTP/1.1 408 ")
     await until(lambda: not server.server_state.tasks)
+
+
+@pytest.mark.parametrize("sends_on", [True, False])
+async def test_behind_its_last_answer_a_client_has_a_moment_and_no_more(
+    client: Client, server: uvicorn.Server, sends_on: bool
+) -> None:
+    reader, writer = client
+    writer.write(NONSENSE)
+    assert (await reader.read()).startswith(b"HTTP/1.1 400 ")
+    assert server.server_state.connections
+    while server.server_state.connections:
+        if sends_on and not writer.is_closing():
+            writer.write(GET)
+        await asyncio.sleep(0.002)
+    assert server.server_state.total_requests == 0
 
 
 async def test_a_connection_at_rest_is_closed_and_one_in_use_is_not(client: Client) -> None:

@@ -124,9 +124,5 @@ class Exchange(RequestResponseCycle):
             return
         self.response_complete = True
         self.message_event.set()
-        if self.keep_alive:
-            self._row.write(self.transport, answer)
-        else:
-            self.transport.write(answer)
-            self.transport.close()
-        self.on_response()
+        self._row.write(self.transport, answer)
+        self.on_response()  # which ends the connection where that is to be

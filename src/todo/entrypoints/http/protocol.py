@@ -48,6 +48,9 @@ application reads of a body has a bound of its own."""
 PIPELINED = 1000
 """The most requests of a connection that wait behind the one that is served."""
 
+LINGER = 2
+"""Seconds for which a client may send on behind its last answer."""
+
 _HEAD = re.compile(rb"[A-Z]+ .*?\r\n\r\n", re.DOTALL)
 _UPGRADE = re.compile(rb"(?<=\r\n)upgrade(?=:)", re.IGNORECASE)
 
@@ -81,6 +84,8 @@ class Protocol(HttpToolsProtocol):
     _refused: tuple[int, str] | None = None
     """A request that is refused once those before it are answered."""
     _is_ending = False
+    _ended_at: float | None = None
+    """When the last answer was sent."""
     _at_rest_since = 0.0
 
     def __init__(
@@ -101,18 +106,23 @@ class Protocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._look.cancel()
         super().connection_lost(exc)  # which tells the newest request alone
+        self._leave_served()
+
+    def _leave_served(self) -> None:
         if self._served is not None and not self._served.response_complete:
             self._served.disconnected = True
             self._served.message_event.set()
 
     def data_received(self, data: bytes) -> None:
+        if self._ended_at is not None:
+            return
         if b"upgrade:" in data.lower():
             head = _HEAD.match(data)
             if head is not None:
                 data = _UPGRADE.sub(b"ignored", head[0]) + data[head.end() :]
         self._arrived = len(data)
         super().data_received(data)
-        if self._receiving_since is not None:
+        if self._receiving_since is not None and self._ended_at is None:
             self._received += len(data)
             if self._received > (HEAD_LENGTH if self._is_in_head else MESSAGE_LENGTH):
                 self._cut_off()
@@ -192,6 +202,9 @@ class Protocol(HttpToolsProtocol):
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
+        if self._served is not None and not self._served.keep_alive:
+            self._end()
+            return
         self._at_rest_since = now = self.loop.time()
         if self.flow.read_paused and self._receiving_since is not None:
             self._receiving_since = now  # it was not the client who held up the next request
@@ -219,14 +232,11 @@ class Protocol(HttpToolsProtocol):
             self._refuse(400, "This is not a valid HTTP/1.1 request.")
 
     def _cut_off(self) -> None:
-        if self.transport.is_closing():
-            return
         if self._is_in_head:
             most = f"{HEAD_LENGTH // 1024} KiB, or has more than {FIELDS} fields"
             self._refuse(431, f"The request's head is longer than {most}; send fewer headers.")
         else:
-            self._row.flush()
-            self.transport.close()
+            self._end()
 
     def _judge_client(self) -> None:
         now, untaken = self.loop.time(), self._untaken()
@@ -238,6 +248,9 @@ class Protocol(HttpToolsProtocol):
             self.transport.abort()
         elif self.transport.is_closing():
             pass  # what is left is still sent, to a client that takes it
+        elif self._ended_at is not None:
+            if not untaken and (self._is_ending or now - self._ended_at > LINGER):
+                self.transport.close()
         elif self._receiving_since is not None and not self.flow.read_paused:
             if now - self._receiving_since > SLOW:
                 self._refuse(408, f"The request did not come whole within {SLOW} seconds; send it again.")
@@ -275,4 +288,16 @@ class Protocol(HttpToolsProtocol):
                 f"content-length: {len(body)}\r\nx-request-id: {request_id}\r\nconnection: close\r\n\r\n"
             )
             self.transport.write(head.encode() + body)
-        self.transport.close()
+        self._end()
+
+    def _end(self) -> None:
+        """Nothing more is answered. What the client still sends is dropped until it had time to read: a socket that is
+        closed over unread bytes resets the connection, which can take the answer from it (RFC 9112, section 9.6)."""
+        self._row.flush()
+        self._ended_at = self.loop.time()
+        self._leave_served()
+        self._held = None
+        self.pipeline.clear()
+        if not self.transport.is_closing():  # its client may just have gone
+            self.transport.write_eof()
+            self.flow.resume_reading()
