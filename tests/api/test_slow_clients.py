@@ -127,12 +127,14 @@ async def test_a_body_that_never_ends_is_cut_off_however_it_trickles(client: Cli
 
 @pytest.mark.parametrize("sends_on", [True, False])
 async def test_behind_its_last_answer_a_client_has_a_moment_and_no_more(
-    client: Client, server: uvicorn.Server, sends_on: bool
+    client: Client, server: uvicorn.Server, monkeypatch: pytest.MonkeyPatch, sends_on: bool
 ) -> None:
+    monkeypatch.setattr(protocol, "LINGER", 60)
     reader, writer = client
     writer.write(NONSENSE)
     assert (await reader.read()).startswith(b"HTTP/1.1 400 ")
     assert server.server_state.connections
+    monkeypatch.setattr(protocol, "LINGER", 0.1)
     while server.server_state.connections:
         if sends_on and not writer.is_closing():
             writer.write(GET)

@@ -122,7 +122,7 @@ class Protocol(HttpToolsProtocol):
                 data = _UPGRADE.sub(b"ignored", head[0]) + data[head.end() :]
         self._arrived = len(data)
         super().data_received(data)
-        if self._receiving_since is not None and self._ended_at is None:
+        if self._receiving_since is not None:
             self._received += len(data)
             if self._received > (HEAD_LENGTH if self._is_in_head else MESSAGE_LENGTH):
                 self._cut_off()
@@ -295,6 +295,7 @@ class Protocol(HttpToolsProtocol):
         closed over unread bytes resets the connection, which can take the answer from it (RFC 9112, section 9.6)."""
         self._row.flush()
         self._ended_at = self.loop.time()
+        self._receiving_since = None
         self._leave_served()
         self._held = None
         self.pipeline.clear()
