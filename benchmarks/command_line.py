@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tests.support.builders import a_task, later
-from tests.support.databases import keep_many, migrated, sqlite_url
+from tests.support.databases import insert_many, migrated, sqlite_url
 from tests.support.serving import TODO, environment, serving, signed
 
 from todo.domain.task import UserId
@@ -71,7 +71,7 @@ def main() -> None:
     with TemporaryDirectory() as name:
         directory = Path(name)
         url = migrated(sqlite_url(directory / "todo.db"))
-        keep_many(url, [a_task(UserId("ann"), f"Task {n}", at=later(n)) for n in range(TASKS)])
+        insert_many(url, [a_task(UserId("ann"), f"Task {n}", at=later(n)) for n in range(TASKS)])
         empty = migrated(sqlite_url(directory / "empty.db"))
         local = {"DATABASE_URL": url, "TODO_USER": "ann"}
         print(f"`todo list` of {TASKS} tasks\n")

@@ -17,12 +17,13 @@ from tempfile import TemporaryDirectory
 import psycopg
 from tests.support.databases import migrated, postgres_database, postgres_server
 
-from todo.adapters.sql.postgresql import PostgresqlDatabase
+from benchmarks.side_by_side import COLUMNS
+from todo.adapters.sql.postgresql.database import PostgresqlDatabase
 from todo.adapters.sql.store import SqlTaskStore
-from todo.composition import tasks_in
+from todo.composition import make_tasks
 from todo.domain.ports import Filter
-from todo.domain.task import Task, UserId
-from todo.domain.tasks import Tasks
+from todo.domain.task import Edit, Task, UserId
+from todo.domain.use_cases import Tasks
 
 EACH = 1000
 """Tasks of those whose pages are read: ten pages."""
@@ -39,10 +40,13 @@ def fill(url: str, tasks: int) -> None:
         connection.execute("SET synchronous_commit = off")
         connection.execute("SET maintenance_work_mem = '1GB'")
         connection.execute(
-            "INSERT INTO users SELECT 'person-' || n, %s, now() FROM generate_series(0, %s) AS n", (EACH, people - 1)
+            "INSERT INTO users (id, epoch, revision)"
+            " SELECT 'person-' || n, gen_random_uuid(), %s FROM generate_series(0, %s) AS n",
+            (EACH, people - 1),
         )
         rows = (
-            "INSERT INTO tasks SELECT gen_random_uuid(), 'person-' || {who}, title, lower(title), n % 2 = 0,"
+            f"INSERT INTO tasks ({', '.join(COLUMNS)}) "
+            "SELECT 'person-' || {who}, gen_random_uuid(), title, lower(title), n % 2 = 0,"
             " now() - n * interval '1 second', now(), n FROM generate_series(1, {many}) AS n,"
             " LATERAL (SELECT 'Task number ' || n || ': write the weekly report' AS title)"
         )
@@ -93,12 +97,12 @@ class Calls:
         await self._store.list(owner, Filter(completed=False), after=after, limit=100)
 
     async def create(self) -> None:
-        await self._tasks.add(self._owner(), "Task number 7: write the weekly report")
+        await self._tasks.add(self._owner(), Edit(title="Task number 7: write the weekly report"))
 
     async def patch(self) -> None:
         owner = self._owner()
         task = self._dice.choice(self._pages[owner])
-        await self._tasks.change(owner, task.id, completed=self._dice.random() < 0.5)
+        await self._tasks.change(owner, task.id, Edit(completed=self._dice.random() < 0.5))
 
     async def _page(self, place: int | None) -> None:
         owner = self._owner()
@@ -119,7 +123,7 @@ async def timed(call: Callable[[], Awaitable[None]]) -> float:
 async def compare(small: str, big: str) -> float:
     """The worst ratio."""
     databases = [PostgresqlDatabase(url, pool_size=1) for url in (small, big)]
-    both = [Calls(store, tasks_in(store)) for store in map(SqlTaskStore, databases)]
+    both = [Calls(store, make_tasks(store)) for store in map(SqlTaskStore, databases)]
     for calls in both:
         await calls.prepare()
     worst = 0.0

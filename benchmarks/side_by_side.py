@@ -35,6 +35,8 @@ TOKENS = {f"person-{n}": signed({"sub": f"person-{n}", "exp": 2**33}) for n in r
 BIG = "somebody with many"
 TOKENS[BIG] = signed({"sub": BIG, "exp": 2**33})
 
+COLUMNS = ("user_id", "id", "title", "title_folded", "completed", "created_at", "updated_at", "revision")
+
 Request = tuple[str, str, str, str, str]
 """Method, path, token, If-None-Match and body."""
 
@@ -56,7 +58,7 @@ class Rival:
         """Seconds from its start to its first 200."""
         # Nobody writes a line for each request: the others' logs are off, too.
         settings = {"DATABASE_URL": self.url, "BETTER_AUTH_SECRET": SECRET, "PORT": str(self.port)}
-        settings["REQUEST_LOG"] = "false"
+        settings["ACCESS_LOG"] = "false"
         began = time.perf_counter()
         self.process = subprocess.Popen(
             [part if part != "PORT" else str(self.port) for part in self.command],
@@ -116,24 +118,42 @@ def fill(url: str, *, is_ours: bool) -> None:
         import sqlite3
 
         with sqlite3.connect(url.removeprefix("sqlite:///")) as file:
-            file.executemany("INSERT INTO users VALUES (?, ?, ?)", [(who, many, began) for who, many in people])
             file.executemany(
-                "INSERT INTO tasks VALUES (?, ?, ?, ?, false, ?, ?, ?)",
+                "INSERT INTO users (id, epoch, revision) VALUES (?, ?, ?)",
+                [(who, uuid4().hex, many) for who, many in people],
+            )
+            file.executemany(
+                f"INSERT INTO tasks ({', '.join(COLUMNS)}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 [
-                    (key.hex, who, title, title.casefold(), *[at.replace(tzinfo=None).isoformat(" ")] * 2, number)
+                    (
+                        who,
+                        key.hex,
+                        title,
+                        title.casefold(),
+                        False,
+                        *[at.replace(tzinfo=None).isoformat(" ")] * 2,
+                        number,
+                    )
                     for key, who, title, at, number in rows
                 ],
             )
         return
     with psycopg.connect(url, autocommit=True) as connection, connection.cursor() as cursor:
         if is_ours:
-            cursor.executemany("INSERT INTO users VALUES (%s, %s, %s)", [(who, many, began) for who, many in people])
+            cursor.executemany(
+                "INSERT INTO users (id, epoch, revision) VALUES (%s, %s, %s)",
+                [(who, uuid4(), many) for who, many in people],
+            )
         else:
             cursor.execute((HERE / "peers" / "schema.sql").read_bytes())
-        with cursor.copy("COPY tasks FROM STDIN") as copy:
+        with cursor.copy(
+            f"COPY tasks ({', '.join(COLUMNS)}) FROM STDIN" if is_ours else "COPY tasks FROM STDIN"
+        ) as copy:
             for key, who, title, at, number in rows:
-                folded = (title.casefold(),) if is_ours else ()
-                copy.write_row((key, who, title, *folded, False, at, at, number))
+                if is_ours:
+                    copy.write_row((who, key, title, title.casefold(), False, at, at, number))
+                else:
+                    copy.write_row((key, who, title, False, at, at, number))
         cursor.execute("VACUUM ANALYZE")
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import psycopg
 import pytest
-from tests.api.test_seeing import figures
+from tests.api.test_observability import metrics
 from tests.support.serving import Server, serving, signed
 
 LEAVERS = 10_000
@@ -48,7 +48,7 @@ def test_those_who_leave_in_mid_request_leave_nothing_behind(tmp_path: Path, emp
         for _ in range(LEAVERS - LEAVERS // 5):
             leave()
         time.sleep(3)
-        found = figures(server)
+        found = metrics(server)
         assert found["todo_database_waiting"] == 0
         assert found["todo_database_connections"] == found["todo_database_connections_at_rest"]
         with psycopg.connect(empty_postgres) as own:

@@ -14,17 +14,19 @@ import jwt
 import msgspec
 import uvicorn
 
-from todo.adapters.sql.connection import Statement
-from todo.adapters.sql.pool import Pool
+from todo.adapters.sql.postgresql.connection import PreparedStatement
+from todo.adapters.sql.postgresql.pool import Pool
 
 COLUMNS = "id, user_id, title, completed, created_at, updated_at, version"
-GET = Statement(f"SELECT {COLUMNS} FROM tasks WHERE id = $1", UUID)
-LIST = Statement(f"SELECT {COLUMNS} FROM tasks WHERE user_id = $1 ORDER BY created_at DESC, id DESC LIMIT $2", str, int)
-ADD = Statement(
+GET = PreparedStatement(f"SELECT {COLUMNS} FROM tasks WHERE id = $1", UUID)
+LIST = PreparedStatement(
+    f"SELECT {COLUMNS} FROM tasks WHERE user_id = $1 ORDER BY created_at DESC, id DESC LIMIT $2", str, int
+)
+ADD = PreparedStatement(
     f"INSERT INTO tasks ({COLUMNS}) VALUES ($1, $2, $3, false, $4, $4, 1) RETURNING {COLUMNS}",
     *(UUID, str, str, datetime),
 )
-SAVE = Statement(
+SAVE = PreparedStatement(
     "UPDATE tasks SET title = $1, completed = $2, updated_at = $3, version = version + 1"
     f" WHERE id = $4 AND version = $5 RETURNING {COLUMNS}",
     *(str, bool, datetime, UUID, int),
@@ -46,7 +48,7 @@ class Body(msgspec.Struct):
     completed: bool | None = None
 
 
-pool = Pool(os.environ["DATABASE_URL"], 10, rest=300)
+pool = Pool(os.environ["DATABASE_URL"], 10, idle_timeout=300)
 callers: dict[bytes, str] = {}
 encode = msgspec.json.Encoder().encode
 decode = msgspec.json.Decoder(Body).decode
@@ -59,13 +61,13 @@ def caller(headers: list[tuple[bytes, bytes]]) -> str:
     return callers[token]
 
 
-async def ask(statement: Statement, *parameters: object) -> list[Task]:
+async def ask(statement: PreparedStatement, *parameters: object) -> list[Task]:
     until = asyncio.get_running_loop().time() + 60
-    connection = await pool.take(until)
+    connection = await pool.acquire(until)
     try:
         return [Task(*row) for row in await connection.run(statement, parameters, prepare=True)]
     finally:
-        pool.give(connection)
+        pool.release(connection)
 
 
 async def answer(scope: dict[str, Any], receive: Any) -> tuple[int, bytes]:

@@ -1,270 +1,180 @@
-"""The composition root: the one place that names adapters, and plugs them into the domain's ports.
+"""The composition root: the one place that names adapters, and plugs them into the ports.
 
 Each adapter is imported where it is plugged in, so that an entrypoint loads only what it uses.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from todo.domain.ports import TaskStore, TokenVerifier
-from todo.domain.refusals import InvalidToken, Unavailable
-from todo.domain.task import UserId, user_id_of
-from todo.domain.tasks import Tasks
-from todo.kept import has_kept_secret, kept_secret, make_data_directory
-from todo.settings import InvalidSetting, Settings
+from todo.domain.ports import TaskStore
+from todo.domain.task import UserId
+from todo.domain.use_cases import Tasks
+from todo.settings import InvalidSetting, ServerSettings
+from todo.user_state import load_or_make_secret, make_data_directory
 
 if TYPE_CHECKING:
     from todo.adapters.sql.database import Database
-    from todo.adapters.tokens.claims import Claims, Finding
+    from todo.adapters.sql.operator import DatabaseOperator as DatabaseOperator
     from todo.adapters.tokens.keys import Keys
+    from todo.adapters.tokens.verifier import JwtVerifier
+
+COMMAND_TIMEOUT = 20  # seconds that a command waits for PostgreSQL, which may have to wake first
 
 
-PATIENCE = 20
-"""Seconds that a command waits for a database, which may have to wake first."""
-
-
-class Readings(NamedTuple):
-    """Figures of the moment, by name."""
+class Stats(NamedTuple):
+    """Numbers of the moment, by name."""
 
     gauges: Mapping[str, float]
     counters: Mapping[str, float]
 
 
+class Tokens(Protocol):
+    """See ``entrypoints.http.authentication.TokenVerifier``."""
+
+    async def verify(self, token: str) -> UserId: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What the entrypoints drive."""
+    """What a server drives."""
 
     tasks: Tasks
-    tokens: TokenVerifier
+    tokens: Tokens
     check_ready: Callable[[], Awaitable[object]]
-    """Raises Unavailable while the database can't be used."""
+    """Raises Unavailable or OperatorNeeded while the database can't be used."""
     close: Callable[[], Awaitable[None]]
-    readings: Callable[[], Readings]
+    read_stats: Callable[[], Stats]
 
 
-def compose(settings: Settings) -> Service:
+def compose(settings: ServerSettings) -> Service:
     """Connects to nothing yet. Raises InvalidSetting."""
     from todo.adapters.sql.database import check_ready
     from todo.adapters.sql.store import SqlTaskStore
-    from todo.adapters.tokens.verifier import JwtVerifier
 
-    database = _database(settings)
-    keys = _keys(settings)
+    database = _make_database(settings)
+    tokens = make_token_verifier(settings)
 
     async def close() -> None:
-        await keys.close()
+        await tokens.close()
         await database.close()
 
-    tokens = JwtVerifier(keys, _claims(settings))
-
-    def readings() -> Readings:
-        return Readings(gauges=database.gauges(), counters=tokens.counts())
-
     return Service(
-        tasks=tasks_in(SqlTaskStore(database)),
+        tasks=make_tasks(SqlTaskStore(database)),
         tokens=tokens,
         check_ready=partial(check_ready, database),
         close=close,
-        readings=readings,
+        read_stats=lambda: Stats(gauges=database.gauges(), counters=tokens.counts()),
     )
 
 
-def tasks_in(store: TaskStore) -> Tasks:
-    """The use cases on a store, with the world's clock and ids."""
+def make_tasks(store: TaskStore) -> Tasks:
+    """The use cases on a store, with a real clock and real ids."""
     from uuid_utils.compat import uuid7
 
     return Tasks(store, clock=lambda: datetime.now(UTC), new_id=uuid7)
 
 
 @asynccontextmanager
-async def local_tasks(settings: Settings) -> AsyncIterator[Tasks]:
-    """The use cases on the database, whose schema is brought up to date before.
+async def open_local_tasks(settings: ServerSettings) -> AsyncIterator[Tasks]:
+    """The use cases on the database, whose schema is brought up to date first.
 
-    Raises InvalidSetting, Unavailable.
+    Raises InvalidSetting, Unavailable, OperatorNeeded.
     """
-    from todo.adapters.sql.database import SchemaIsOld, check_ready
     from todo.adapters.sql.store import SqlTaskStore
 
-    database = _database(settings, PATIENCE)
-    try:
-        try:
-            await check_ready(database, within=PATIENCE)
-        except SchemaIsOld:
-            from todo.adapters.sql.migrations import upgrade
-
-            await asyncio.to_thread(upgrade, database)
-        yield tasks_in(SqlTaskStore(database))
-    finally:
-        await database.close()
+    async with open_database(settings) as operator:
+        await operator.upgrade()
+        yield make_tasks(SqlTaskStore(operator.database))
 
 
 @asynccontextmanager
-async def remote_tasks(server: str, token: str) -> AsyncIterator[Tasks]:
-    """The use cases on a server, for whom the token speaks."""
+async def open_remote_tasks(server: str, token: str) -> AsyncIterator[Tasks]:
+    """The use cases on a server, for the person whom the token names."""
     from todo.adapters.remote import RemoteTaskStore
 
     store = RemoteTaskStore(server, lambda _: token)
     try:
-        yield tasks_in(store)
+        yield make_tasks(store)
     finally:
         await store.close()
 
 
-def speaker_of(token: str) -> UserId:
-    """Whom a token names, which is for its server to believe. Raises InvalidToken if it is none."""
-    from todo.adapters.tokens.compact import taken_apart
+@asynccontextmanager
+async def open_database(settings: ServerSettings) -> "AsyncIterator[DatabaseOperator]":
+    """For commands. Raises InvalidSetting."""
+    from todo.adapters.sql.operator import DatabaseOperator
 
+    database = _make_database(settings, COMMAND_TIMEOUT)
     try:
-        return user_id_of(str(taken_apart(token).claims["sub"]))
-    except (KeyError, ValueError):
-        raise InvalidToken("The token names nobody; log in with another.") from None
+        yield DatabaseOperator(database, settings.database_file, COMMAND_TIMEOUT)
+    finally:
+        await database.close()
 
 
-def upgrade_database(settings: Settings) -> bool:
-    """Makes the database's schema, or brings it up to date. False if it is newer than this program, which works all
-    the same. Raises InvalidSetting, Unavailable."""
-    from todo.adapters.sql.database import SchemaIsOld, check_ready
-
-    database = _database(settings, PATIENCE)
-
-    async def is_known() -> bool:
-        try:
-            return await check_ready(database, within=PATIENCE)
-        finally:
-            await database.close()
-
-    try:
-        return asyncio.run(is_known())
-    except SchemaIsOld:
-        # Only then: the migrations load ten times as much as a request needs.
-        from todo.adapters.sql.migrations import upgrade
-
-        upgrade(database)
-        return True
-
-
-def erase(settings: Settings, person: UserId) -> int | None:
-    """As Eraser.erase. Raises InvalidSetting, Unavailable."""
-    from todo.adapters.sql.store import SqlTaskStore
-
-    database = _database(settings, PATIENCE)
-
-    async def erased() -> int | None:
-        try:
-            return await SqlTaskStore(database).erase(person)
-        finally:
-            await database.close()
-
-    return asyncio.run(erased())
-
-
-def back_up(settings: Settings, copy: Path) -> None:
-    """Raises Unavailable."""
-    from todo.adapters.sql.backup import back_up
-
-    back_up(_file_of(settings, "pg_dump"), copy)
-
-
-def restore(settings: Settings, copy: Path) -> None:
-    """And brings the schema up to date, if the copy's was older. Raises Unavailable."""
-    from todo.adapters.sql.backup import restore
-
-    restore(_file_of(settings, "pg_restore"), copy)
-    upgrade_database(settings)
-
-
-def _file_of(settings: Settings, program: str) -> Path:
-    if settings.database_file is None:
-        raise Unavailable(f"The tasks are in PostgreSQL, which has its own way: {program}.")
-    _database(settings)  # looks whether a file can be there
-    return settings.database_file
-
-
-def issue_token(settings: Settings, user: UserId, lifetime: timedelta) -> str:
-    """A token that this service takes. Raises InvalidSetting if another issues them."""
-    from todo.adapters.tokens.shared_secret import sign
-
-    if settings.key_set_url is not None:
-        raise InvalidSetting("BETTER_AUTH_URL or JWT_JWKS_URL is set: the tokens are that issuer's, and none of ours")
-    issuer, audience = next(iter(settings.jwt_issuer), None), next(iter(settings.jwt_audience), None)
-    return sign(_secret(settings), user, lifetime, issuer=issuer, audience=audience)
-
-
-def examine_tokens(settings: Settings, token: str | None) -> "list[Finding]":
-    """What tokens are judged with, and what that says of this one. Raises InvalidSetting."""
-    from todo.adapters.tokens.claims import Finding
+def make_token_verifier(settings: ServerSettings) -> "JwtVerifier":
+    """Raises InvalidSetting."""
+    from todo.adapters.tokens.claims import ClaimRules
     from todo.adapters.tokens.verifier import JwtVerifier
 
-    if settings.uses_kept_secret and not has_kept_secret():
-        return [Finding(False, "No secret is there to judge with; todo serve and todo token make one.")]
-
-    async def examined() -> "list[Finding]":
-        keys = _keys(settings)
-        try:
-            findings = await keys.examine()
-            if token is not None:
-                findings += await JwtVerifier(keys, _claims(settings)).examine(token)
-            return findings
-        finally:
-            await keys.close()
-
-    return asyncio.run(examined())
+    rules = ClaimRules(issuers=settings.issuers, audiences=settings.audiences)
+    return JwtVerifier(_make_keys(settings), rules)
 
 
-def _database(settings: Settings, patience: float | None = None) -> "Database":
+def read_token_subject(token: str) -> UserId:
+    """Whom a token names, which its server has to verify. Raises InvalidToken if it is none."""
+    from todo.adapters.tokens.jws import decode_subject
+
+    return decode_subject(token)
+
+
+def sign_token(settings: ServerSettings, user: UserId, lifetime: timedelta) -> str:
+    """A token that this service accepts. Raises InvalidSetting if another issues them."""
+    from todo.adapters.tokens.shared_secret import sign_token
+
+    if settings.key_set_url is not None:
+        raise InvalidSetting("BETTER_AUTH_URL or JWT_JWKS_URL is set: only that issuer can make tokens")
+    issuer, audience = next(iter(settings.jwt_issuer), None), next(iter(settings.jwt_audience), None)
+    return sign_token(_get_secret(settings), user, lifetime, issuer=issuer, audience=audience)
+
+
+def _make_keys(settings: ServerSettings) -> "Keys":
+    if settings.key_set_url is not None:
+        from todo.adapters.tokens.key_set import RemoteKeySet
+
+        return RemoteKeySet(settings.key_set_url)
+    from todo.adapters.tokens.shared_secret import SharedSecret
+
+    return SharedSecret(_get_secret(settings))
+
+
+def _get_secret(settings: ServerSettings) -> str:
+    return settings.better_auth_secret if settings.better_auth_secret is not None else load_or_make_secret()
+
+
+def _make_database(settings: ServerSettings, timeout: float | None = None) -> "Database":
     if settings.database_file is not None:
-        from todo.adapters.sql.sqlite import SqliteDatabase
+        from todo.adapters.sql.sqlite.database import SqliteDatabase
 
         if settings.database_url is None:
             make_data_directory()
-        _check_file(settings.database_file)
-        return SqliteDatabase(settings.database_file)
-    from todo.adapters.sql.postgresql import PostgresqlDatabase
+        try:
+            return SqliteDatabase(settings.database_file)
+        except ValueError as error:
+            raise InvalidSetting(f"DATABASE_URL: {error}") from None
+    from todo.adapters.sql.postgresql.database import PostgresqlDatabase
 
     assert settings.database_url is not None
     try:
         return PostgresqlDatabase(
             settings.database_url,
             settings.database_pool_size,
-            rest=settings.database_pool_rest,
-            patience=patience or settings.database_timeout,
+            idle_timeout=settings.database_pool_idle_timeout,
+            timeout=timeout or settings.database_timeout,
             prepare=settings.database_prepared_statements,
         )
     except ValueError:
         raise InvalidSetting("DATABASE_URL can't be read as a PostgreSQL connection string") from None
-
-
-def _check_file(file: Path) -> None:
-    try:
-        if not file.absolute().parent.is_dir():
-            raise InvalidSetting(f"DATABASE_URL: there is no folder {file.parent}")
-        if file.is_dir():
-            raise InvalidSetting(f"DATABASE_URL: {file} is a folder")
-    except (OSError, ValueError) as error:
-        raise InvalidSetting(f"DATABASE_URL: {file} can't be used: {type(error).__name__}") from None
-
-
-def _keys(settings: Settings) -> "Keys":
-    if settings.key_set_url is not None:
-        from todo.adapters.tokens.key_set import KeySet
-
-        return KeySet(settings.key_set_url)
-    from todo.adapters.tokens.shared_secret import SharedSecret
-
-    return SharedSecret(_secret(settings))
-
-
-def _secret(settings: Settings) -> str:
-    return settings.better_auth_secret if settings.better_auth_secret is not None else kept_secret()
-
-
-def _claims(settings: Settings) -> "Claims":
-    from todo.adapters.tokens.claims import Claims
-
-    return Claims(issuers=settings.issuers, audiences=settings.audiences)

@@ -1,4 +1,4 @@
-"""The key set of an issuer that breaks, on a clock of the test's own."""
+"""The JWKS cache against an issuer that fails in every way, on a clock that the tests control."""
 
 import asyncio
 import itertools
@@ -10,36 +10,37 @@ from typing import Any
 import pytest
 
 from tests.support.issuer import BROKEN, Issuer, SigningKey, breakable_issuer, key_set, publishes
-from todo.adapters.tokens.claims import Claims
+from todo.adapters.tokens.claims import ClaimRules
 from todo.adapters.tokens.key_set import (
-    FETCH_TIMEOUT,
-    IDLE,
-    LONGEST_PAUSE,
+    IDLE_TIMEOUT,
     MAX_AGE,
+    MAX_PAUSE,
+    MAX_WAITING,
     REFETCH_INTERVAL,
-    SOUGHT_AT_ONCE,
+    REFRESH_INTERVAL,
     STALE_IF_ERROR,
-    KeySet,
+    RemoteKeySet,
 )
+from todo.adapters.tokens.key_set_fetch import FETCH_TIMEOUT
 from todo.adapters.tokens.verifier import JwtVerifier
 from todo.domain.refusals import InvalidToken, Unavailable
 from todo.domain.task import UserId
 
 MINUTE, HOUR = 60, 3600
 ALGORITHMS = ["EdDSA", "ES256", "ES512", "RS256", "PS256"]
-STEP = 4.5 * MINUTE
-"""Half of the time to a renewal, so that each comes at its time."""
-IMPATIENT = {"hang", "drip"}
-"""What ends with the service's patience alone."""
+STEP = REFRESH_INTERVAL / 2
+"""Half the refresh interval."""
+ENDLESS = {"hang", "drip"}
+"""Failures that last until the fetch times out."""
 
 
 class ClockedLoop(asyncio.SelectorEventLoop):
-    """Its clock can be put ahead."""
+    """Its clock can be advanced."""
 
-    ahead = 0.0
+    advance = 0.0
 
     def time(self) -> float:
-        return super().time() + self.ahead
+        return super().time() + self.advance
 
 
 class World:
@@ -47,10 +48,10 @@ class World:
 
     def __init__(self, issuer: Issuer) -> None:
         self.issuer = issuer
-        self.key_set = KeySet(f"{issuer.url}/api/auth/jwks")
-        self.verifier = JwtVerifier(self.key_set, Claims(issuers=[issuer.url], audiences=[issuer.url]))
-        self.names = (f"person-{number}" for number in itertools.count())
-        self.remembered = self.token()
+        self.key_set = RemoteKeySet(f"{issuer.url}/api/auth/jwks")
+        self.verifier = JwtVerifier(self.key_set, ClaimRules(issuers=[issuer.url], audiences=[issuer.url]))
+        self.user_ids = (f"person-{number}" for number in itertools.count())
+        self.cached = self.token()
         self.is_warm = False
 
     @property
@@ -58,75 +59,75 @@ class World:
         return len(self.issuer.requests)
 
     def token(self, key: SigningKey | None = None) -> str:
-        """A new one, good for two days."""
-        return self.issuer.token(key, sub=next(self.names), exp=time.time() + 48 * HOUR)
+        """A new token, valid for two days."""
+        return self.issuer.token(key, sub=next(self.user_ids), exp=time.time() + 48 * HOUR)
 
     async def verify(self, token: str | None = None) -> UserId:
         return await self.verifier.verify(token or self.token())
 
     async def warm(self) -> None:
-        await self.verify(self.remembered)
+        await self.verify(self.cached)
         assert self.fetches == 1
         self.is_warm = True
 
-    async def is_refused(self, token: str, says: str = "does not publish") -> None:
-        """Whatever time it takes."""
+    async def assert_rejected(self, token: str, message: str = "does not publish") -> None:
+        """However long that takes."""
         verification = asyncio.create_task(self.verify(token))
         while not verification.done():
             await asyncio.sleep(0)
-            if fetching := others() - {verification}:
+            if fetching := other_tasks() - {verification}:
                 await asyncio.wait(fetching)
-            put_ahead(1)
-        with pytest.raises(InvalidToken, match=says):
+            advance_clock(1)
+        with pytest.raises(InvalidToken, match=message):
             await verification
 
-    def gets_in_at_once(self) -> None:
-        for token in (self.remembered, self.token()):
+    def assert_accepted_at_once(self) -> None:
+        for token in (self.cached, self.token()):
             verification = self.verify(token)
-            with pytest.raises(StopIteration):  # it ends without having waited for anything
+            with pytest.raises(StopIteration):  # it returns without having waited for anything
                 verification.send(None)
 
-    async def elapse(self, seconds: float, *, impatient: bool = False) -> None:
-        """Until what begins in this time has ended, refusals that are put off included."""
+    async def elapse(self, seconds: float, *, endless: bool = False) -> None:
+        """Also waits for everything that starts in this time, delayed rejections included."""
         before = self.fetches
-        put_ahead(seconds)
+        advance_clock(seconds)
         for _ in range(3):
             await asyncio.sleep(0)
-        if impatient and others():
+        if endless and other_tasks():
             await asyncio.to_thread(self.issuer.wait_for_request, before + 1)
             if self.is_warm:
-                self.gets_in_at_once()
-            put_ahead(FETCH_TIMEOUT)
-        while waited_for := others():
-            await asyncio.wait(waited_for, timeout=0.01)
-            put_ahead(0.1)
+                self.assert_accepted_at_once()
+            advance_clock(FETCH_TIMEOUT)
+        while waiting := other_tasks():
+            await asyncio.wait(waiting, timeout=0.05)
+            advance_clock(0.1)
 
 
-def put_ahead(seconds: float) -> None:
+def advance_clock(seconds: float) -> None:
     loop = asyncio.get_running_loop()
     assert isinstance(loop, ClockedLoop)
-    loop.ahead += seconds
+    loop.advance += seconds
 
 
 def now() -> float:
     return asyncio.get_running_loop().time()
 
 
-def others() -> set[asyncio.Task[Any]]:
+def other_tasks() -> set[asyncio.Task[Any]]:
     return {task for task in asyncio.all_tasks() if task is not asyncio.current_task()}
 
 
 def clocked(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
     @wraps(test)
     def run(self: object, world: World, **named: Any) -> None:
-        async def story() -> None:
+        async def run_test() -> None:
             try:
                 await test(self, world, **named)
             finally:
                 await world.key_set.close()
 
         with asyncio.Runner(loop_factory=ClockedLoop) as runner:
-            runner.run(story())
+            runner.run(run_test())
 
     return run
 
@@ -139,7 +140,7 @@ def world() -> Iterator[World]:
 
 class TestWhenItFetches:
     @clocked
-    async def test_never_before_a_token_needs_it(self, world: World) -> None:
+    async def test_not_before_a_token_needs_it(self, world: World) -> None:
         for claims in ({"exp": 0}, {"iss": "https://other.example"}, {"aud": "x"}, {"sub": None}):
             with pytest.raises(InvalidToken):
                 await world.verify(world.issuer.token(**claims))
@@ -149,61 +150,45 @@ class TestWhenItFetches:
         assert world.fetches == 0
 
     @clocked
-    async def test_once_however_many_wait(self, world: World) -> None:
+    async def test_once_for_all_waiting_tokens(self, world: World) -> None:
         await asyncio.gather(*(world.verify() for _ in range(100)))
         assert world.issuer.requests == ["GET /api/auth/jwks HTTP/1.1"]
 
     @clocked
-    async def test_once_in_nine_minutes_while_it_is_used(self, world: World) -> None:
+    async def test_every_nine_minutes_while_in_use(self, world: World) -> None:
         await world.warm()
         for _ in range(90):
             await world.elapse(MINUTE)
-            world.gets_in_at_once()
+            world.assert_accepted_at_once()
         assert 9 <= world.fetches <= 11
 
     @clocked
-    async def test_no_more_when_nobody_came_for_an_hour(self, world: World) -> None:
+    async def test_no_more_after_an_idle_hour(self, world: World) -> None:
         await world.warm()
         for _ in range(24 * 6):
             await world.elapse(10 * MINUTE)
-        assert world.fetches <= 1 + IDLE / (9 * MINUTE)
+        assert world.fetches <= 1 + IDLE_TIMEOUT / (9 * MINUTE)
         await world.verify()
 
     @clocked
-    async def test_for_all_when_the_one_who_began_it_has_left(self, world: World) -> None:
-        released = withheld(world.issuer)
+    async def test_for_the_others_if_the_first_caller_is_cancelled(self, world: World) -> None:
+        release = hold_responses(world.issuer)
         first, second = asyncio.create_task(world.verify()), asyncio.create_task(world.verify())
         await asyncio.to_thread(world.issuer.wait_for_request, 1)
         first.cancel()
         await asyncio.wait([first])
-        released()
+        release()
         assert (await second).startswith("person")
         assert world.fetches == 1
-
-    def test_in_whatever_event_loop_asks(self, world: World) -> None:
-        for _ in range(3):
-            assert asyncio.run(world.verify())
-        assert world.fetches == 1
-
-    def test_anew_where_a_loop_ended_in_mid_fetch(self, world: World) -> None:
-        async def leave() -> None:
-            asyncio.create_task(world.verify())  # noqa: RUF006 - to be left
-            await asyncio.to_thread(world.issuer.wait_for_request, 1)
-
-        released = withheld(world.issuer)
-        asyncio.run(leave())
-        released()
-        world.issuer.behaviour = publishes
-        assert asyncio.run(world.verify())
 
 
 class TestAnIssuerThatIsAway:
     @pytest.mark.parametrize("way", BROKEN)
     @clocked
-    async def test_makes_a_cold_service_unavailable_until_it_is_back(self, world: World, way: str) -> None:
+    async def test_makes_a_cold_service_unavailable_until_it_recovers(self, world: World, way: str) -> None:
         world.issuer.behaviour = BROKEN[way]
         verification = asyncio.create_task(world.verify())
-        await world.elapse(0, impatient=way in IMPATIENT)
+        await world.elapse(0, endless=way in ENDLESS)
         with pytest.raises(Unavailable):
             await verification
         assert world.fetches == 1
@@ -215,16 +200,16 @@ class TestAnIssuerThatIsAway:
 
         world.issuer.behaviour = publishes
         await world.elapse(1)
-        world.gets_in_at_once()
+        world.assert_accepted_at_once()
 
     @pytest.mark.parametrize("way", BROKEN)
     @clocked
-    async def test_costs_a_warm_service_no_answer_and_no_time(self, world: World, way: str) -> None:
+    async def test_does_not_affect_a_warm_service(self, world: World, way: str) -> None:
         await world.warm()
         world.issuer.behaviour = BROKEN[way]
         for _ in range(14):
-            await world.elapse(STEP, impatient=way in IMPATIENT)
-            world.gets_in_at_once()
+            await world.elapse(STEP, endless=way in ENDLESS)
+            world.assert_accepted_at_once()
         assert world.fetches > 5
 
     @clocked
@@ -234,32 +219,32 @@ class TestAnIssuerThatIsAway:
             await world.verify()
         world.issuer.come_up()
         await world.elapse(1)
-        world.gets_in_at_once()
+        world.assert_accepted_at_once()
         world.issuer.go_down()
         for _ in range(14):
             await world.elapse(STEP)
-            world.gets_in_at_once()
+            world.assert_accepted_at_once()
 
     @clocked
-    async def test_costs_nothing_for_a_day_however_it_changes(self, world: World) -> None:
+    async def test_does_not_matter_for_a_day_however_it_fails(self, world: World) -> None:
         await world.warm()
         ways = itertools.cycle(BROKEN.items())
         began = now()
         while now() - began < STALE_IF_ERROR - STEP - FETCH_TIMEOUT:
             way, world.issuer.behaviour = next(ways)
-            await world.elapse(STEP, impatient=way in IMPATIENT)
-            world.gets_in_at_once()
+            await world.elapse(STEP, endless=way in ENDLESS)
+            world.assert_accepted_at_once()
         world.issuer.behaviour = BROKEN["500"]
         await world.elapse(2 * STEP)
-        for token in (world.remembered, world.token()):
+        for token in (world.cached, world.token()):
             with pytest.raises(Unavailable):
                 await world.verify(token)
         world.issuer.behaviour = publishes
-        await world.elapse(LONGEST_PAUSE)
-        world.gets_in_at_once()
+        await world.elapse(MAX_PAUSE)
+        world.assert_accepted_at_once()
 
     @clocked
-    async def test_is_asked_less_and_less_often(self, world: World) -> None:
+    async def test_is_retried_with_back_off(self, world: World) -> None:
         await world.warm()
         world.issuer.behaviour = BROKEN["500"]
         await world.elapse(MAX_AGE)
@@ -270,12 +255,12 @@ class TestAnIssuerThatIsAway:
             if world.fetches > before:
                 times.append(second)
         pauses = [later - earlier for earlier, later in itertools.pairwise(times)]
-        assert len(pauses) < 10 * MINUTE / (LONGEST_PAUSE / 2)
+        assert len(pauses) < 10 * MINUTE / (MAX_PAUSE / 2)
         assert max(pauses[:3]) <= 5
-        assert max(pauses) <= LONGEST_PAUSE + 1
+        assert max(pauses) <= MAX_PAUSE + 1
 
     @clocked
-    async def test_is_waited_for_once_when_nobody_has_come_for_long(self, world: World) -> None:
+    async def test_is_waited_for_once_after_idle_hours(self, world: World) -> None:
         await world.warm()
         await world.elapse(2 * HOUR)
         await world.elapse(2 * HOUR)
@@ -283,68 +268,68 @@ class TestAnIssuerThatIsAway:
         before = world.fetches
         verification = asyncio.create_task(world.verify())
         await asyncio.to_thread(world.issuer.wait_for_request, before + 1)
-        put_ahead(FETCH_TIMEOUT)
+        advance_clock(FETCH_TIMEOUT)
         assert await verification
-        world.gets_in_at_once()
+        world.assert_accepted_at_once()
 
     @clocked
-    async def test_says_nothing_of_a_key_that_it_was_not_asked_about(self, world: World) -> None:
+    async def test_is_named_as_the_reason_why_an_unknown_key_is_rejected(self, world: World) -> None:
         await world.warm()
         await world.elapse(2 * HOUR)
         world.issuer.behaviour = BROKEN["500"]
-        await world.is_refused(world.token(SigningKey("second")), says="can't be asked now")
+        await world.assert_rejected(world.token(SigningKey("second")), message="can't be asked now")
 
 
-class TestAKeyThatIsDropped:
+class TestADroppedKey:
     @clocked
-    async def test_is_refused_within_ten_minutes_and_tokens_that_are_remembered_with_it(self, world: World) -> None:
+    async def test_is_rejected_within_ten_minutes_cached_tokens_included(self, world: World) -> None:
         old, new = world.issuer.keys[0], SigningKey("second")
         await world.warm()
         world.issuer.keys = [new]
         await world.elapse(MAX_AGE)
-        for token in (world.remembered, world.remembered, world.token(old)):
+        for token in (world.cached, world.cached, world.token(old)):
             await world.elapse(REFETCH_INTERVAL)
             with pytest.raises(InvalidToken, match="does not publish"):
                 await world.verify(token)
         assert await world.verify(world.token(new))
 
     @clocked
-    async def test_is_refused_at_once_when_nobody_has_come_for_long(self, world: World) -> None:
+    async def test_is_rejected_at_once_after_idle_hours(self, world: World) -> None:
         old = world.issuer.keys[0]
         await world.warm()
         await world.elapse(2 * HOUR)
         await world.elapse(2 * HOUR)
         world.issuer.keys = [SigningKey("second")]
-        for token in (world.remembered, world.token(old)):
+        for token in (world.cached, world.token(old)):
             with pytest.raises(InvalidToken, match="does not publish"):
                 await world.verify(token)
 
     @clocked
-    async def test_is_refused_when_another_comes_under_its_name(self, world: World) -> None:
+    async def test_is_rejected_if_another_key_gets_its_kid(self, world: World) -> None:
         await world.warm()
         world.issuer.keys = [SigningKey("first")]
         await world.elapse(MAX_AGE)
         with pytest.raises(InvalidToken):
-            await world.verify(world.remembered)
+            await world.verify(world.cached)
         assert await world.verify(world.token())
 
 
-class TestAKeyThatIsNew:
+class TestANewKey:
     @clocked
-    async def test_is_taken_as_soon_as_it_signs(self, world: World) -> None:
+    async def test_is_accepted_as_soon_as_it_signs(self, world: World) -> None:
         await world.warm()
         for number in range(3):
             new = SigningKey(f"new {number}")
             world.issuer.keys.append(new)
             many = asyncio.gather(*(world.verify(world.token(new)) for _ in range(100)))
             while world.fetches < number + 2:
-                world.gets_in_at_once()
+                world.assert_accepted_at_once()
                 await asyncio.sleep(0)
             await many
             await world.elapse(REFETCH_INTERVAL)
 
     @clocked
-    async def test_is_waited_for_when_another_came_a_moment_ago(self, world: World) -> None:
+    async def test_waits_for_the_refetch_interval(self, world: World) -> None:
         await world.warm()
         world.issuer.keys.append(SigningKey("second"))
         await world.verify(world.token(world.issuer.keys[1]))
@@ -353,16 +338,16 @@ class TestAKeyThatIsNew:
         await asyncio.sleep(0)
         assert not verification.done()
         assert world.fetches == 2
-        world.gets_in_at_once()
+        world.assert_accepted_at_once()
         await world.elapse(REFETCH_INTERVAL)
         assert await verification
         assert world.fetches == 3
 
     @clocked
-    async def test_is_asked_for_again_when_the_answer_under_way_is_older_than_it(self, world: World) -> None:
+    async def test_waits_for_a_second_fetch_if_the_running_one_started_too_early(self, world: World) -> None:
         await world.warm()
-        released = withheld(world.issuer)
-        put_ahead(9 * MINUTE)
+        release = hold_responses(world.issuer)
+        advance_clock(9 * MINUTE)
         await asyncio.sleep(0)
         await asyncio.to_thread(world.issuer.wait_for_request, 2)
         new = SigningKey("second")
@@ -370,14 +355,12 @@ class TestAKeyThatIsNew:
         await asyncio.sleep(0)
         world.issuer.keys = [*world.issuer.keys, new]
         world.issuer.behaviour = publishes
-        released()
+        release()
         assert await verification
         assert world.fetches == 3
 
     @clocked
-    async def test_is_looked_for_at_most_three_times_in_ten_seconds_of_a_thousand_made_up_ones(
-        self, world: World
-    ) -> None:
+    async def test_causes_few_fetches_when_a_thousand_kids_are_made_up(self, world: World) -> None:
         await world.warm()
         made_up = SigningKey("")
         asked: set[asyncio.Task[UserId]] = set()
@@ -385,38 +368,38 @@ class TestAKeyThatIsNew:
         for number in range(1000):
             made_up.kid = f"made up {number}"
             asked.add(asyncio.create_task(world.verify(world.token(made_up))))
-            put_ahead(0.01)
+            advance_clock(0.01)
             await asyncio.sleep(0)
-            world.gets_in_at_once()
-            if fetching := others() - asked:
+            world.assert_accepted_at_once()
+            if fetching := other_tasks() - asked:
                 await asyncio.wait(fetching)
         took = asyncio.get_running_loop().time() - began  # ten seconds, and what a busy machine adds
         assert 2 <= world.fetches - 1 <= 3 * took / 10
         await world.elapse(REFETCH_INTERVAL)
-        refusals = await asyncio.gather(*asked, return_exceptions=True)
-        assert {type(refusal) for refusal in refusals} == {InvalidToken}
+        errors = await asyncio.gather(*asked, return_exceptions=True)
+        assert {type(error) for error in errors} == {InvalidToken}
 
     @clocked
-    async def test_is_taken_from_everybody_whatever_nonsense_came_before(self, world: World) -> None:
+    async def test_is_accepted_from_everybody_amid_made_up_kids(self, world: World) -> None:
         await world.warm()
-        await world.is_refused(world.token(SigningKey("made up")))
+        await world.assert_rejected(world.token(SigningKey("made up")))
         new = SigningKey("second")
         world.issuer.keys.append(new)
         many = [asyncio.create_task(world.verify(world.token(new))) for _ in range(200)]
-        nonsense = [asyncio.create_task(world.verify(world.token(SigningKey(f"made up {n}")))) for n in range(100)]
+        garbage = [asyncio.create_task(world.verify(world.token(SigningKey(f"made up {n}")))) for n in range(100)]
         await asyncio.sleep(0)
         assert world.fetches == 2
         await world.elapse(REFETCH_INTERVAL)
         assert len({await one for one in many}) == 200
-        assert {type(one.exception()) for one in nonsense} == {InvalidToken}
+        assert {type(one.exception()) for one in garbage} == {InvalidToken}
 
     @clocked
-    async def test_is_one_of_so_many_at_most_that_are_looked_for(self, world: World) -> None:
+    async def test_is_rejected_at_once_if_too_many_are_waiting(self, world: World) -> None:
         await world.warm()
         made_up = SigningKey("")
         for _ in range(2):
-            await world.is_refused(world.token(made_up.named("the first")))
-            tokens = [world.token(made_up.named(f"{number}")) for number in range(SOUGHT_AT_ONCE + 7)]
+            await world.assert_rejected(world.token(made_up.named("the first")))
+            tokens = [world.token(made_up.named(f"{number}")) for number in range(MAX_WAITING + 7)]
             asked = [asyncio.create_task(world.verify(token)) for token in tokens]
             await asyncio.sleep(0)
             await asyncio.sleep(0)
@@ -427,15 +410,15 @@ class TestAKeyThatIsNew:
             await world.elapse(REFETCH_INTERVAL)
 
     @clocked
-    async def test_is_looked_for_again_when_the_issuer_stumbles(self, world: World) -> None:
+    async def test_survives_one_failed_fetch(self, world: World) -> None:
         await world.warm()
         new = SigningKey("second")
         world.issuer.keys.append(new)
         world.issuer.behaviour = BROKEN["429"]
         verification = asyncio.create_task(world.verify(world.token(new)))
         await asyncio.to_thread(world.issuer.wait_for_request, 2)
-        world.gets_in_at_once()
-        while fetching := others() - {verification}:
+        world.assert_accepted_at_once()
+        while fetching := other_tasks() - {verification}:
             await asyncio.wait(fetching)
         assert not verification.done()
         world.issuer.behaviour = publishes
@@ -443,7 +426,7 @@ class TestAKeyThatIsNew:
         assert await verification
 
     @clocked
-    async def test_is_refused_at_once_while_the_issuer_is_away_for_long(self, world: World) -> None:
+    async def test_is_rejected_at_once_while_the_issuer_is_away(self, world: World) -> None:
         await world.warm()
         world.issuer.behaviour = BROKEN["500"]
         for _ in range(5):
@@ -453,21 +436,21 @@ class TestAKeyThatIsNew:
             verification.send(None)
 
     @clocked
-    async def test_is_refused_when_the_issuer_goes_away_while_it_is_looked_for(self, world: World) -> None:
+    async def test_is_rejected_if_the_issuer_goes_away_meanwhile(self, world: World) -> None:
         await world.warm()
         world.issuer.behaviour = BROKEN["500"]
         verification = asyncio.create_task(world.verify(world.token(SigningKey("second"))))
         for _ in range(40):
             await asyncio.sleep(0)
-            if fetching := others() - {verification}:
+            if fetching := other_tasks() - {verification}:
                 await asyncio.wait(fetching)
-            put_ahead(1)
+            advance_clock(1)
         with pytest.raises(InvalidToken, match="can't be asked now"):
             await verification
 
 
-def withheld(issuer: Issuer) -> Callable[[], None]:
-    """Keeps the issuer's answers back until the returned function is called, but with the keys it has now."""
+def hold_responses(issuer: Issuer) -> Callable[[], None]:
+    """Delays responses, which have the keys of now, until the returned function is called."""
     jwks = [key.jwk for key in issuer.keys]
 
     def behaviour(_: Issuer, connection: Any) -> None:
@@ -481,7 +464,7 @@ def withheld(issuer: Issuer) -> Callable[[], None]:
 class TestAToken:
     @pytest.mark.parametrize("algorithm", ALGORITHMS)
     @clocked
-    async def test_gets_in_with_no_bit_flipped(self, world: World, algorithm: str) -> None:
+    async def test_is_rejected_with_any_bit_flipped(self, world: World, algorithm: str) -> None:
         world.issuer.keys = [SigningKey("first", algorithm)]
         token = world.token()
         flipped = [
@@ -492,9 +475,9 @@ class TestAToken:
         assert await world.verify(token)
         verifications = {asyncio.create_task(world.verify(one)) for one in flipped}
         while waiting := {verification for verification in verifications if not verification.done()}:
-            if fetching := others() - waiting:
+            if fetching := other_tasks() - waiting:
                 await asyncio.wait(fetching)
-            put_ahead(1)  # some name another key, and are kept waiting for it
+            advance_clock(1)  # some name another key and wait for it
             await asyncio.sleep(0)
         assert {type(verification.exception()) for verification in verifications} == {InvalidToken}
 
@@ -502,7 +485,7 @@ class TestAToken:
 class TestKeys:
     @pytest.mark.parametrize("algorithm", ALGORITHMS)
     @clocked
-    async def test_of_each_algorithm_are_taken(self, world: World, algorithm: str) -> None:
+    async def test_of_each_algorithm_are_accepted(self, world: World, algorithm: str) -> None:
         world.issuer.keys = [SigningKey("first"), SigningKey("second", algorithm)]
         assert await world.verify(world.token(world.issuer.keys[1]))
 
@@ -518,7 +501,7 @@ class TestKeys:
 
     @pytest.mark.parametrize("algorithm", ["EdDSA", "ES256", "ES512", "RS256"])
     @clocked
-    async def test_need_not_say_what_their_form_says(self, world: World, algorithm: str) -> None:
+    async def test_need_no_alg(self, world: World, algorithm: str) -> None:
         key = SigningKey("first", algorithm)
         world.issuer.behaviour = key_set({name: value for name, value in key.jwk.items() if name != "alg"})
         assert await world.verify(world.token(key))
@@ -540,7 +523,7 @@ class TestKeys:
         ids=str,
     )
     @clocked
-    async def test_that_are_not_for_this_are_left_out(self, world: World, changed: dict[str, Any]) -> None:
+    async def test_that_are_unusable_are_skipped(self, world: World, changed: dict[str, Any]) -> None:
         good = SigningKey("good")
         world.issuer.behaviour = key_set({**world.issuer.keys[0].jwk, **changed}, good.jwk)
         with pytest.raises(InvalidToken, match="does not publish"):
@@ -548,13 +531,13 @@ class TestKeys:
         assert await world.verify(world.token(good))
 
     @clocked
-    async def test_with_their_private_part_published_are_used_for_their_public_part(self, world: World) -> None:
+    async def test_published_with_their_private_part_are_usable(self, world: World) -> None:
         key = world.issuer.keys[0]
         world.issuer.behaviour = key_set({**key.jwk, "d": "AAAA", "use": "sig", "key_ops": ["verify"], "x5c": ["x"]})
         assert await world.verify()
 
     @clocked
-    async def test_of_rsa_are_long_enough(self, world: World) -> None:
+    async def test_of_rsa_must_be_long_enough(self, world: World) -> None:
         from cryptography.hazmat.primitives.asymmetric import rsa
 
         key = SigningKey("short", "RS256")
@@ -564,7 +547,7 @@ class TestKeys:
             await world.verify(world.token(key))
 
     @clocked
-    async def test_are_found_by_kid_alone(self, world: World) -> None:
+    async def test_are_found_by_kid_only(self, world: World) -> None:
         key = world.issuer.keys[0]
         world.issuer.behaviour = key_set({**key.jwk, "kid": ""}, key.jwk)
         kids: list[Any] = [None, "", 1, ["first"], {}, True]

@@ -1,4 +1,4 @@
-"""PostgreSQL's connections when they break, hang, are fought for and are taken away."""
+"""PostgreSQL's connections when they break, hang, are scarce, and are closed."""
 
 import asyncio
 import gc
@@ -6,21 +6,24 @@ import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
 import psycopg
+import psycopg.generators
+import psycopg.waiting
 import pytest
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from tests.support.builders import a_task, later, somebody
+from tests.support.builders import Added, a_task, add_task, later, remove, revision, save, somebody
 from tests.support.databases import PostgresServer, migrated, postgres_database
-from todo.adapters.sql.connection import Connection, Statement
-from todo.adapters.sql.database import Away
-from todo.adapters.sql.pool import Pool
-from todo.adapters.sql.postgresql import PostgresqlDatabase
+from todo.adapters.sql.database import DatabaseAway
+from todo.adapters.sql.postgresql.connection import Connection, PreparedStatement
+from todo.adapters.sql.postgresql.database import PostgresqlDatabase
+from todo.adapters.sql.postgresql.pool import Pool
 from todo.adapters.sql.store import SqlTaskStore
-from todo.domain.ports import Added, Filter
+from todo.domain.ports import Filter
 from todo.domain.refusals import TaskChanged, Unavailable
 from todo.domain.task import Task
 
@@ -36,7 +39,7 @@ def url(postgres: PostgresServer) -> object:
 @pytest.fixture
 async def task(url: str) -> Task:
     database = PostgresqlDatabase(url, pool_size=1)
-    added = await SqlTaskStore(database).add(a_task(OWNER))
+    added = await add_task(SqlTaskStore(database), a_task(OWNER))
     await database.close()
     return added.task
 
@@ -87,18 +90,18 @@ async def waits_for_a_lock(own: psycopg.AsyncConnection, but: int = 0) -> int:
         await asyncio.sleep(0.005)
 
 
-async def test_connections_that_ended_at_rest_are_replaced_before_anybody_meets_them(
+async def test_idle_connections_that_ended_are_replaced_before_their_next_use(
     url: str, store: SqlTaskStore, task: Task
 ) -> None:
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as own:
         for round_ in range(5):
             await asyncio.gather(*(store.get(OWNER, task.id) for _ in range(9)))
             assert await end_all_but_own(own) == 3
-            await until(lambda: all(connection.closed for _, connection in pool_of(store)._resting))
-            task = await store.save(task.rename(OWNER, f"Round {round_}", now=later(round_)))
+            await until(lambda: all(connection.is_closed for _, connection in pool_of(store)._idle))
+            task = await save(store, task, f"Round {round_}", at=later(round_))
 
 
-async def test_a_read_whose_connection_breaks_is_asked_anew(url: str, store: SqlTaskStore, task: Task) -> None:
+async def test_a_read_whose_connection_breaks_is_retried(url: str, store: SqlTaskStore, task: Task) -> None:
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as own:
         async with own.transaction():
             await own.execute("LOCK TABLE tasks IN ACCESS EXCLUSIVE MODE")
@@ -110,7 +113,7 @@ async def test_a_read_whose_connection_breaks_is_asked_anew(url: str, store: Sql
 
 
 def lose_the_next_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The statement is in force, and nobody hears of it."""
+    """The statement is applied, and its answer is lost."""
     run = Connection.run
     lost: list[object] = []
 
@@ -118,7 +121,7 @@ def lose_the_next_answer(monkeypatch: pytest.MonkeyPatch) -> None:
         rows = await run(self, *args, **options)
         if not lost:
             lost.append(rows)
-            self.end()
+            self.close()
             raise psycopg.OperationalError("as when the network is cut")
         return rows
 
@@ -131,14 +134,16 @@ Change = Callable[[SqlTaskStore, Task], Coroutine[Any, Any, object]]
 @pytest.mark.parametrize(
     ("change", "titles"),
     [
-        pytest.param(lambda store, _: store.add(a_task(OWNER, "new")), ["Buy milk", "new"], id="add"),
-        pytest.param(lambda store, _: store.add(a_task(OWNER, "new"), "key"), ["Buy milk", "new"], id="add with a key"),
-        pytest.param(lambda store, task: store.save(task.rename(OWNER, "new", now=later(1))), ["new"], id="save"),
-        pytest.param(lambda store, task: store.remove(task), [], id="remove"),
+        pytest.param(lambda store, _: add_task(store, a_task(OWNER, "new")), ["Buy milk", "new"], id="add"),
+        pytest.param(
+            lambda store, _: add_task(store, a_task(OWNER, "new"), "key"), ["Buy milk", "new"], id="add with a key"
+        ),
+        pytest.param(lambda store, task: save(store, task, "new", at=later(1)), ["new"], id="save"),
+        pytest.param(lambda store, task: remove(store, task), [], id="remove"),
     ],
 )
 class TestAChangeWhoseConnectionBreaks:
-    async def test_before_it_was_made_is_made_anew(
+    async def test_before_it_was_applied_is_retried(
         self, url: str, store: SqlTaskStore, task: Task, change: Change, titles: list[str]
     ) -> None:
         async with await psycopg.AsyncConnection.connect(url, autocommit=True) as own:
@@ -150,28 +155,28 @@ class TestAChangeWhoseConnectionBreaks:
                 await waits_for_a_lock(own, but=first)
             await changing
         assert sorted(task.title for task in (await store.list(OWNER, Filter())).tasks) == titles
-        assert await store.revision(OWNER) == 2
+        assert await revision(store, OWNER) == 2
 
-    async def test_after_it_was_made_is_not_made_twice(
+    async def test_after_it_was_applied_is_not_applied_twice(
         self, store: SqlTaskStore, task: Task, change: Change, titles: list[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         lose_the_next_answer(monkeypatch)
         changed = await change(store, task)
         assert sorted(task.title for task in (await store.list(OWNER, Filter())).tasks) == titles
-        assert await store.revision(OWNER) == 2
+        assert await revision(store, OWNER) == 2
         if isinstance(changed, Added):
             assert (changed.replayed, changed.task.revision) == (False, 2)
         elif isinstance(changed, Task):
             assert changed.revision == 2
 
 
-async def test_a_change_that_another_one_overtook_while_its_connection_broke_is_not_forced(
+async def test_a_change_overtaken_while_its_connection_broke_is_refused(
     url: str, store: SqlTaskStore, task: Task
 ) -> None:
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as own:
         async with own.transaction():
             await own.execute("SELECT * FROM tasks WHERE id = %s FOR UPDATE", (task.id,))
-            changing = asyncio.create_task(store.save(task.rename(OWNER, "mine", now=later(1))))
+            changing = asyncio.create_task(save(store, task, "mine", at=later(1)))
             await waits_for_a_lock(own)
             await end_all_but_own(own)
             await own.execute("UPDATE tasks SET title = 'theirs', revision = 7 WHERE id = %s", (task.id,))
@@ -180,7 +185,7 @@ async def test_a_change_that_another_one_overtook_while_its_connection_broke_is_
     assert (await store.get(OWNER, task.id)).title == "theirs"
 
 
-async def test_an_erasure_whose_answer_was_lost_does_not_say_that_there_was_nobody(
+async def test_an_erasure_whose_answer_was_lost_does_not_report_an_unknown_person(
     store: SqlTaskStore, task: Task, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert task.owner == OWNER
@@ -191,7 +196,7 @@ async def test_an_erasure_whose_answer_was_lost_does_not_say_that_there_was_nobo
     assert await store.erase(OWNER) is None
 
 
-async def test_a_removal_that_a_server_refused_as_it_only_follows_is_not_taken_for_made(
+async def test_a_removal_that_a_standby_refused_does_not_count_as_applied(
     url: str, store: SqlTaskStore, task: Task, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run, refused = Connection.run, asyncio.Event()
@@ -207,7 +212,7 @@ async def test_a_removal_that_a_server_refused_as_it_only_follows_is_not_taken_f
     name = urlsplit(url).path[1:]
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as own:
         await own.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
-        removing = asyncio.create_task(store.remove(task))
+        removing = asyncio.create_task(remove(store, task))
         await refused.wait()
         await own.execute("DELETE FROM tasks WHERE id = %s", (task.id,))
         await own.execute(f'ALTER DATABASE "{name}" RESET default_transaction_read_only')
@@ -215,42 +220,42 @@ async def test_a_removal_that_a_server_refused_as_it_only_follows_is_not_taken_f
             await removing
 
 
-async def test_a_change_that_could_not_be_put_in_line_with_another_is_judged_anew(url: str, task: Task) -> None:
+async def test_a_change_that_fails_to_serialise_is_retried(url: str, task: Task) -> None:
     strict = make_conninfo(url, options="-c default_transaction_isolation=serializable")
     database = PostgresqlDatabase(strict, pool_size=1)
     store = SqlTaskStore(database)
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as own:
         async with own.transaction():
             await own.execute("UPDATE tasks SET revision = 7 WHERE id = %s", (task.id,))
-            saving = asyncio.create_task(store.save(task.rename(OWNER, "mine", now=later(1))))
+            saving = asyncio.create_task(save(store, task, "mine", at=later(1)))
             await waits_for_a_lock(own)
         with pytest.raises(TaskChanged):
             await saving
     await database.close()
 
 
-async def test_a_database_that_ends_every_connection_is_away_in_time(url: str) -> None:
-    database = PostgresqlDatabase(url, pool_size=2, patience=0.4)
+async def test_a_database_that_ends_every_connection_is_away_within_the_timeout(url: str) -> None:
+    database = PostgresqlDatabase(url, pool_size=2, timeout=0.4)
     store, loop = SqlTaskStore(database), asyncio.get_running_loop()
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as own, own.transaction():
         await own.execute("LOCK TABLE tasks IN ACCESS EXCLUSIVE MODE")
         began = loop.time()
-        adding = asyncio.create_task(store.add(a_task(OWNER)))
+        adding = asyncio.create_task(add_task(store, a_task(OWNER)))
         while not adding.done():
             await end_all_but_own(own)
-        with pytest.raises(Away):
+        with pytest.raises(DatabaseAway):
             await adding
         assert loop.time() - began < 1
     await database.close()
 
 
-async def test_an_answer_that_never_comes_is_given_up_and_its_statement_stopped(url: str, task: Task) -> None:
-    database = PostgresqlDatabase(url, pool_size=3, patience=0.3)
+async def test_a_statement_without_an_answer_is_cancelled_at_the_timeout(url: str, task: Task) -> None:
+    database = PostgresqlDatabase(url, pool_size=3, timeout=0.3)
     store = SqlTaskStore(database)
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as own, own.transaction():
         await own.execute("LOCK TABLE tasks IN ACCESS EXCLUSIVE MODE")
-        with pytest.raises(Away):
-            await store.add(a_task(OWNER))
+        with pytest.raises(DatabaseAway):
+            await add_task(store, a_task(OWNER))
         left = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
         async with asyncio.timeout(10):
             while (await (await own.execute(left)).fetchone()) != (0,):
@@ -259,41 +264,36 @@ async def test_an_answer_that_never_comes_is_given_up_and_its_statement_stopped(
     await database.close()
 
 
-async def test_one_that_fell_silent_takes_those_at_rest_with_it(url: str, task: Task) -> None:
-    """They went the same way, and whoever took one would wait in vain."""
-    database = PostgresqlDatabase(url, pool_size=3, patience=0.3)
+async def test_a_silent_connection_closes_the_idle_ones(url: str, task: Task) -> None:
+    """They go the same way through the network."""
+    database = PostgresqlDatabase(url, pool_size=3, timeout=0.3)
     store = SqlTaskStore(database)
     await asyncio.gather(*(store.get(OWNER, task.id) for _ in range(9)))
     pool = pool_of(store)
-    assert len(pool._resting) == 3
+    assert len(pool._idle) == 3
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as own, own.transaction():
         await own.execute("LOCK TABLE tasks IN ACCESS EXCLUSIVE MODE")
-        with pytest.raises(Away):
+        with pytest.raises(DatabaseAway):
             await store.get(OWNER, task.id)
-        assert (len(pool._resting), pool._places) == (0, 0)
+        assert (len(pool._idle), pool._slots) == (0, 0)
     await database.close()
 
 
-@pytest.mark.parametrize(("rest", "kept"), [(0, 0), (0.05, 0), (60, 2)])
-async def test_connections_are_kept_for_as_long_as_they_may_rest(url: str, task: Task, rest: float, kept: int) -> None:
-    database = PostgresqlDatabase(url, pool_size=2, rest=rest)
+@pytest.mark.parametrize(("idle_timeout", "kept"), [(0, 0), (0.05, 0), (60, 2)])
+async def test_idle_connections_are_kept_for_the_idle_timeout(
+    url: str, task: Task, idle_timeout: float, kept: int
+) -> None:
+    database = PostgresqlDatabase(url, pool_size=2, idle_timeout=idle_timeout)
     store = SqlTaskStore(database)
     await asyncio.gather(*(store.get(OWNER, task.id) for _ in range(9)))
     pool = pool_of(store)
-    await until(lambda: (len(pool._resting), pool._places) == (kept, kept))
+    await until(lambda: (len(pool._idle), pool._slots) == (kept, kept))
     assert await store.get(OWNER, task.id) == task
     await database.close()
 
 
-def test_a_host_with_an_event_loop_for_each_call_is_served(url: str) -> None:
-    database = PostgresqlDatabase(url, pool_size=1)
-    store = SqlTaskStore(database)
-    assert [asyncio.run(store.revision(OWNER)) for _ in range(3)] == [0, 0, 0]
-    asyncio.run(database.close())
-
-
-async def test_those_who_leave_the_line_take_no_connection_with_them(url: str, task: Task) -> None:
-    database = PostgresqlDatabase(url, pool_size=1, patience=10)
+async def test_a_cancelled_waiter_takes_no_connection_from_the_queue(url: str, task: Task) -> None:
+    database = PostgresqlDatabase(url, pool_size=1, timeout=10)
     store = SqlTaskStore(database)
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as own:
         async with own.transaction():
@@ -301,13 +301,13 @@ async def test_those_who_leave_the_line_take_no_connection_with_them(url: str, t
             first = asyncio.create_task(store.get(OWNER, task.id))
             await waits_for_a_lock(own)
             with pytest.raises(Unavailable, match="in use"):
-                await pool_of(store).take(asyncio.get_running_loop().time())
-            in_line = [asyncio.create_task(store.get(OWNER, task.id)) for _ in range(6)]
-            await until(lambda: len(pool_of(store)._line) == len(in_line))
-            for leaving in in_line[::2]:
+                await pool_of(store).acquire(asyncio.get_running_loop().time())
+            queued = [asyncio.create_task(store.get(OWNER, task.id)) for _ in range(6)]
+            await until(lambda: len(pool_of(store)._queue) == len(queued))
+            for leaving in queued[::2]:
                 leaving.cancel()
-        assert await asyncio.gather(first, *in_line[1::2]) == [task] * 4
-        # One who leaves in the very turn in which it is their turn.
+        assert await asyncio.gather(first, *queued[1::2]) == [task] * 4
+        # Cancelled in the very turn of the event loop in which the connection is handed over.
         for _ in range(20):
             holder, leaving = (asyncio.create_task(store.get(OWNER, task.id)) for _ in range(2))
             await holder
@@ -317,67 +317,56 @@ async def test_those_who_leave_the_line_take_no_connection_with_them(url: str, t
     await database.close()
 
 
-async def test_a_database_that_refuses_is_away_at_once_for_everybody(url: str) -> None:
+async def test_a_database_that_refuses_connections_is_away_at_once(url: str) -> None:
     name = urlsplit(url).path[1:]
     store = SqlTaskStore(PostgresqlDatabase(url.replace(name, "not_there"), pool_size=2))
     async with asyncio.timeout(1):
-        answers = await asyncio.gather(*(store.revision(OWNER) for _ in range(20)), return_exceptions=True)
-    assert {type(answer) for answer in answers} == {Away}
+        answers = await asyncio.gather(*(revision(store, OWNER) for _ in range(20)), return_exceptions=True)
+    assert {type(answer) for answer in answers} == {DatabaseAway}
 
 
-async def test_a_session_that_knows_no_statement_gets_them_in_full(store: SqlTaskStore, task: Task) -> None:
+async def test_a_session_without_the_prepared_statement_gets_it_in_full(store: SqlTaskStore, task: Task) -> None:
     """As behind a transaction pooler, where the next session is another."""
     await store.get(OWNER, task.id)
     pool = pool_of(store)
-    connection = await pool.take(soon())
-    await connection.run(Statement("DEALLOCATE ALL"), (), prepare=False)
-    pool.give(connection)
+    connection = await pool.acquire(soon())
+    await connection.run(PreparedStatement("DEALLOCATE ALL"), (), prepare=False)
+    pool.release(connection)
     assert await store.get(OWNER, task.id) == task
-    assert (await store.add(a_task(OWNER))).task.revision == 2
+    assert (await add_task(store, a_task(OWNER))).task.revision == 2
 
 
-async def test_what_does_not_fit_into_the_socket_is_sent_all_the_same(url: str) -> None:
-    pool = Pool(url, 1, rest=60)
-    connection = await pool.take(soon())
+async def test_a_statement_larger_than_the_sockets_buffer_is_sent(url: str) -> None:
+    pool = Pool(url, 1, 60)
+    connection = await pool.acquire(soon())
     many = "x" * 50_000_000
     for _ in range(2):
-        assert await connection.run(Statement("SELECT length($1), 1::bigint", str), (many,), prepare=True) == [
+        assert await connection.run(PreparedStatement("SELECT length($1), 1::bigint", str), (many,), prepare=True) == [
             (len(many), 1)
         ]
-        assert await connection.run(Statement("SELECT 2::bigint"), (), prepare=True) == [(2,)]
-    pool.give(connection)
+        assert await connection.run(PreparedStatement("SELECT 2::bigint"), (), prepare=True) == [(2,)]
+    pool.release(connection)
     pool.close()
 
 
-async def test_who_leaves_in_the_moment_of_being_handed_a_connection_hands_it_on(url: str) -> None:
-    pool = Pool(url, 1, rest=60)
-    held = await pool.take(soon())
+async def test_a_waiter_cancelled_at_the_handover_passes_the_connection_on(url: str) -> None:
+    pool = Pool(url, 1, 60)
+    held = await pool.acquire(soon())
     for _ in range(3):
-        leaving = asyncio.create_task(pool.take(soon()))
-        await until(lambda: len(pool._line) == 1)
-        pool.give(held)
+        leaving = asyncio.create_task(pool.acquire(soon()))
+        await until(lambda: len(pool._queue) == 1)
+        pool.release(held)
         leaving.cancel()
         with pytest.raises(asyncio.CancelledError):
             await leaving
         async with asyncio.timeout(1):
-            held = await pool.take(soon())
-    pool.give(held)
+            held = await pool.acquire(soon())
+    pool.release(held)
     pool.close()
 
 
-async def test_a_connection_whose_opening_was_not_waited_for_serves_the_next(url: str) -> None:
-    pool = Pool(url, 1, rest=60)
-    with pytest.raises(Away):
-        await pool.take(asyncio.get_running_loop().time())
-    await until(lambda: len(pool._resting) == 1)
-    connection = await pool.take(soon())
-    assert await connection.run(Statement("SELECT 2::bigint"), (), prepare=True) == [(2,)]
-    pool.give(connection)
-    pool.close()
-
-
-async def test_an_opening_that_hangs_keeps_no_place_from_one_that_would_not() -> None:
-    """As when packets are swallowed and then are not any more."""
+async def test_a_connect_that_hangs_occupies_no_slot_beyond_the_deadline() -> None:
+    """As when packets are lost for a while."""
     hanging: list[asyncio.StreamWriter] = []
 
     async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -387,14 +376,13 @@ async def test_an_opening_that_hangs_keeps_no_place_from_one_that_would_not() ->
 
     async with await asyncio.start_server(hang, "127.0.0.1", 0) as listener:
         port = listener.sockets[0].getsockname()[1]
-        pool = Pool(f"postgresql://postgres@127.0.0.1:{port}/x?sslmode=disable", 2, rest=60)
+        pool = Pool(f"postgresql://postgres@127.0.0.1:{port}/x?sslmode=disable", 2, 60)
         loop = asyncio.get_running_loop()
         for _ in range(5):
-            waiting = [pool.take(loop.time() + 0.05) for _ in range(3)]
+            waiting = [pool.acquire(loop.time() + 0.05) for _ in range(3)]
             answers = {type(answer) for answer in await asyncio.gather(*waiting, return_exceptions=True)}
-            assert answers <= {Away, Unavailable}
-            assert pool._places == 0
-            assert len(pool._strays) <= 2
+            assert answers <= {DatabaseAway, Unavailable}
+            assert pool._slots == 0
         pool.close()
         # psycopg leaves the sockets of cancelled openings to the garbage collector.
         await until(lambda: gc.collect() >= 0 and all(writer.is_closing() for writer in hanging))
@@ -404,28 +392,28 @@ async def test_an_opening_that_hangs_keeps_no_place_from_one_that_would_not() ->
 SILENT = """
 import asyncio, sys
 import psycopg
-from todo.adapters.sql.connection import Statement
-from todo.adapters.sql.pool import Pool
+from todo.adapters.sql.postgresql.connection import PreparedStatement
+from todo.adapters.sql.postgresql.pool import Pool
 
 async def main():
     loop = asyncio.get_running_loop()
     with psycopg.connect(sys.argv[1]) as own:
         own.execute("LOCK TABLE tasks")
-        pool = Pool(sys.argv[1], 1, rest=60)
+        pool = Pool(sys.argv[1], 1, 60)
         for _ in range(5):
-            connection = await pool.take(loop.time() + 5)
+            connection = await pool.acquire(loop.time() + 5)
             try:
-                until = loop.time() + 0.1
-                await connection.run(Statement("SELECT id FROM tasks"), (), prepare=True, until=until)
+                deadline = loop.time() + 0.1
+                await connection.run(PreparedStatement("SELECT id FROM tasks"), (), prepare=True, deadline=deadline)
             except TimeoutError:
-                print("given up")
-            pool.give(connection)
+                print("timed out")
+            pool.release(connection)
 
 asyncio.run(main())
 """
 
 
-def test_a_connection_that_is_given_up_leaves_no_memory_in_use(url: str) -> None:
+def test_an_abandoned_connection_uses_no_freed_memory(url: str) -> None:
     """With freed memory made unusable, so that its use would end the process."""
     run = subprocess.run(
         [sys.executable, "-c", SILENT, url],
@@ -434,4 +422,29 @@ def test_a_connection_that_is_given_up_leaves_no_memory_in_use(url: str) -> None
         text=True,
         check=False,
     )
-    assert (run.returncode, run.stdout) == (0, "given up\n" * 5), run.stderr
+    assert (run.returncode, run.stdout) == (0, "timed out\n" * 5), run.stderr
+
+
+def test_the_private_api_of_psycopg_that_a_connection_uses_is_there() -> None:
+    assert callable(psycopg.generators.execute)
+    assert {"R", "W"} <= set(psycopg.waiting.Ready.__members__)
+    assert "R" in psycopg.waiting.Wait.__members__
+
+
+async def test_of_several_hosts_a_silent_one_is_passed_over(url: str) -> None:
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    parts = conninfo_to_dict(url)
+    async with await asyncio.start_server(hang, "127.0.0.1", 0) as listener:
+        silent = listener.sockets[0].getsockname()[1]
+        hosts = {"host": f"127.0.0.1,{parts['host']}", "port": f"{silent},{parts.get('port', 5432)}"}
+        database = PostgresqlDatabase(make_conninfo(url, **hosts), pool_size=1, timeout=0.2)
+        store = SqlTaskStore(database)
+        async with asyncio.timeout(20):
+            while True:
+                with suppress(DatabaseAway):
+                    assert await revision(store, OWNER) == 0
+                    break
+        await database.close()

@@ -116,4 +116,4 @@ def test_the_jwt_of_a_session_cookie_is_refused_though_its_key_is_the_same(tmp_p
         assert "another type" in is_problem(answer, 401)["detail"]
         findings = todo(tmp_path, "auth", "check", cookie, BETTER_AUTH_URL=issuer.url).stdout
         assert "FAILS  The token is meant for another audience" in findings
-        assert "ok     its signature fits" in findings
+        assert "ok     its signature is valid" in findings

@@ -344,14 +344,15 @@ def test_anybody_may_call_from_a_browser_where_origins_are_a_star(tmp_path: Path
         assert answer.headers["access-control-allow-origin"] == "*"
 
 
-def test_a_database_that_is_damaged_is_503_and_gives_nothing_away(tmp_path: Path) -> None:
+def test_a_damaged_database_is_500_and_gives_nothing_away(tmp_path: Path) -> None:
     with serving(tmp_path, sqlite_url(tmp_path / "todo.db")) as server:
         ann = server.person()
         ann.add("A secret title")
         for file in tmp_path.glob("todo.db*"):
             file.write_bytes(b"SQLite format 3\x00" + b"\xff" * 200_000)
         answer = ann.api.get("/api/tasks", headers={"X-Request-Id": "the-one"})
-        is_problem(answer, 503)
+        is_problem(answer, 500)
+        is_problem(server.anybody.get("/health/ready"), 503)
         for secret in ("sqlite", "SELECT", str(tmp_path), "Traceback", "malformed"):
             assert secret not in answer.text
         assert "the-one" in server.printed()

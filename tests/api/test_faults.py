@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from tests.api.problems import is_problem
-from tests.support.builders import a_task
+from tests.support.builders import a_task, add_task
 from tests.support.serving import Server, application, serving, signed
 from todo.adapters.memory import MemoryTaskStore
 from todo.domain.ports import PAGE_LENGTH, Filter, Page
@@ -91,7 +91,7 @@ class Breaking(MemoryTaskStore):
 async def test_a_list_that_breaks_off_is_not_taken_for_whole(caplog: pytest.LogCaptureFixture) -> None:
     store = Breaking()
     for _ in range(PAGE_LENGTH + 1):
-        await store.add(a_task(UserId("ann")))
+        await add_task(store, a_task(UserId("ann")))
     sent: list[dict[str, Any]] = []
 
     async def receive() -> dict[str, Any]:
@@ -123,7 +123,7 @@ class Counting(MemoryTaskStore):
 async def test_a_list_is_read_no_further_once_its_client_has_gone() -> None:
     store = Counting()
     for _ in range(5 * PAGE_LENGTH):
-        await store.add(a_task(UserId("ann")))
+        await add_task(store, a_task(UserId("ann")))
     gone = asyncio.Event()
     asked = False
 

@@ -44,8 +44,8 @@ def test_it_is_503_within_3_seconds_until_the_first_key_set_came_and_no_more_aft
         assert {status(server, issuer.token(sub=f"person-{number}")) for number in range(20)} == {200}
         assert status(server, issuer.token(SigningKey("another"))) == 401
         assert {status(server, issuer.token(sub=f"person-{number}")) for number in range(20)} == {200}
-        told = server.told("todo.tokens")
-        assert told[0]["said"] == "the issuer gives no key set: it does not come within 2 seconds"
+        told = server.logged("todo.tokens")
+        assert told[0]["message"] == "fetching the key set failed: no complete response within 2 seconds"
         assert len(told) <= 4  # not one for each request
 
 
@@ -57,5 +57,5 @@ def test_an_audience_that_is_not_configured_is_warned_of(tmp_path: Path, issuer:
     with serving(tmp_path, sqlite_url(tmp_path / "todo.db"), JWT_AUDIENCE="tasks", **settings) as server:
         assert status(server, issuer.token()) == 401
         assert status(server, issuer.token(aud="tasks")) == 200
-        assert server.told("todo.http") == []
+        assert server.logged("todo.http") == []
         assert "<a token of your issuer>" in server.greeting

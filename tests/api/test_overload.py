@@ -22,7 +22,7 @@ def until_they_wait_for_the_lock(url: str, number: int) -> None:
 
 
 def test_those_beyond_the_bound_are_refused_at_once_and_the_others_served(tmp_path: Path, empty_postgres: str) -> None:
-    settings = {"REQUESTS_AT_ONCE": str(AT_ONCE), "DATABASE_TIMEOUT": "20"}
+    settings = {"MAX_CONCURRENT_REQUESTS": str(AT_ONCE), "DATABASE_TIMEOUT": "20"}
     with serving(tmp_path, empty_postgres, **settings) as server, ThreadPoolExecutor(AT_ONCE) as pool:
         people = [server.person() for _ in range(AT_ONCE)]
         people[0].add()
@@ -42,7 +42,7 @@ def test_those_beyond_the_bound_are_refused_at_once_and_the_others_served(tmp_pa
 
 def test_who_does_not_take_the_docs_holds_up_nobody_who_wants_tasks(tmp_path: Path) -> None:
     with (
-        serving(tmp_path, sqlite_url(tmp_path / "todo.db"), REQUESTS_AT_ONCE="1") as server,
+        serving(tmp_path, sqlite_url(tmp_path / "todo.db"), MAX_CONCURRENT_REQUESTS="1") as server,
         socket.create_connection(server.address) as idle,
     ):
         idle.sendall(b"GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n" * 20)

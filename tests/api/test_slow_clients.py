@@ -8,12 +8,12 @@ from contextlib import suppress
 import pytest
 import uvicorn
 
-from tests.support.builders import a_task
+from tests.support.builders import a_task, add_task
 from tests.support.serving import application, signed
 from todo.adapters.memory import MemoryTaskStore
 from todo.domain.task import UserId
-from todo.entrypoints.http import protocol
-from todo.entrypoints.http.protocol import Protocol
+from todo.entrypoints.http.server import limits
+from todo.entrypoints.http.server.http_protocol import HttpProtocol
 
 HEAD = f"Host: x\r\nAuthorization: Bearer {signed()}\r\n"
 GET = f"GET /api/tasks HTTP/1.1\r\n{HEAD}\r\n".encode()
@@ -28,14 +28,14 @@ async def until(holds: Callable[[], bool]) -> None:
 
 @pytest.fixture
 async def server(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[uvicorn.Server]:
-    monkeypatch.setattr(protocol, "LOOK", 0.02)
-    monkeypatch.setattr(protocol, "SLOW", 0.3)
-    monkeypatch.setattr(protocol, "REST", 0.6)
-    monkeypatch.setattr(protocol, "LINGER", 0.1)
+    monkeypatch.setattr(limits, "CHECK_INTERVAL", 0.02)
+    monkeypatch.setattr(limits, "REQUEST_TIMEOUT", 0.3)
+    monkeypatch.setattr(limits, "KEEP_ALIVE_TIMEOUT", 0.6)
+    monkeypatch.setattr(limits, "LINGER_TIMEOUT", 0.1)
     store = MemoryTaskStore()
     for _ in range(3000):
-        await store.add(a_task(UserId("ann"), title="\U0001d11e" * 500))
-    config = uvicorn.Config(application(store), http=Protocol, log_level="critical", lifespan="off", port=0)
+        await add_task(store, a_task(UserId("ann"), title="\U0001d11e" * 500))
+    config = uvicorn.Config(application(store), http=HttpProtocol, log_level="critical", lifespan="off", port=0)
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve())
     await until(lambda: server.started)
@@ -69,19 +69,21 @@ async def test_half_a_head_is_waited_for_no_longer_than_slow_clients_need(client
 async def test_a_head_without_an_end_is_cut_off_by_its_length(
     client: Client, server: uvicorn.Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(protocol, "SLOW", 60)
+    monkeypatch.setattr(limits, "REQUEST_TIMEOUT", 60)
     reader, writer = client
     writer.write(GET[:-2] + b"X-More: ")
-    await until(lambda: any(isinstance(one, Protocol) and one.scope for one in server.server_state.connections))
-    writer.write(b"x" * (protocol.HEAD_LENGTH + 1))
+    await until(
+        lambda: any(isinstance(one, HttpProtocol) and one._receiving_since for one in server.server_state.connections)
+    )
+    writer.write(b"x" * (limits.MAX_HEAD + 1))
     answer = await reader.read()
     assert answer.startswith(b"HTTP/1.1 431 Request Header Fields Too Large")
     assert b"application/problem+json" in answer
 
 
 async def test_many_requests_in_one_piece_are_no_long_one(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(protocol, "SLOW", 60)
-    monkeypatch.setattr(protocol, "REST", 60)
+    monkeypatch.setattr(limits, "REQUEST_TIMEOUT", 60)
+    monkeypatch.setattr(limits, "KEEP_ALIVE_TIMEOUT", 60)
     reader, writer = client
     live = b"GET /health/live HTTP/1.1\r\nHost: x\r\nX-More: " + b"x" * 1000 + b"\r\n\r\n"
     writer.write(live * 300 + live[:-2])
@@ -94,7 +96,7 @@ async def test_many_requests_in_one_piece_are_no_long_one(client: Client, monkey
 async def test_what_never_ends_behind_a_body_is_cut_off_by_its_length(
     client: Client, server: uvicorn.Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(protocol, "SLOW", 60)
+    monkeypatch.setattr(limits, "REQUEST_TIMEOUT", 60)
     reader, writer = client
     chunked = f"POST /api/tasks HTTP/1.1\r\n{HEAD}Transfer-Encoding: chunked\r\n\r\n".encode()
     writer.write(chunked + b'e\r\n{"title": "x"}\r\n0\r\n')
@@ -129,12 +131,12 @@ async def test_a_body_that_never_ends_is_cut_off_however_it_trickles(client: Cli
 async def test_behind_its_last_answer_a_client_has_a_moment_and_no_more(
     client: Client, server: uvicorn.Server, monkeypatch: pytest.MonkeyPatch, sends_on: bool
 ) -> None:
-    monkeypatch.setattr(protocol, "LINGER", 60)
+    monkeypatch.setattr(limits, "LINGER_TIMEOUT", 60)
     reader, writer = client
     writer.write(NONSENSE)
     assert (await reader.read()).startswith(b"HTTP/1.1 400 ")
     assert server.server_state.connections
-    monkeypatch.setattr(protocol, "LINGER", 0.1)
+    monkeypatch.setattr(limits, "LINGER_TIMEOUT", 0.1)
     while server.server_state.connections:
         if sends_on and not writer.is_closing():
             writer.write(GET)
@@ -167,7 +169,7 @@ async def test_who_does_not_read_the_answer_is_cut_off(client: Client, server: u
 async def test_who_does_not_take_an_answer_takes_no_place_with_the_next_request(
     client: Client, server: uvicorn.Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(protocol, "SLOW", 60)
+    monkeypatch.setattr(limits, "REQUEST_TIMEOUT", 60)
     reader, writer = client
     assert isinstance(writer.transport, asyncio.ReadTransport)
     writer.transport.pause_reading()
@@ -195,7 +197,7 @@ async def test_answers_of_many_at_once_come_whole_and_in_the_order_of_their_requ
     server: uvicorn.Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They wait for each other then, and so does what ends a connection."""
-    monkeypatch.setattr(protocol, "REST", 60)
+    monkeypatch.setattr(limits, "KEEP_ALIVE_TIMEOUT", 60)
     address = server.servers[0].sockets[0].getsockname()
     names = [b"x-request-id: %d" % number for number in range(4)]
     first, second, third, fourth = (

@@ -314,12 +314,20 @@ class TestConditions:
         task = ann.add()
         old = ann.api.get(at(task)).headers["etag"]
         new = ann.api.patch(at(task), json={"completed": True}, headers={"If-Match": old}).headers["etag"]
-        for stale in (old, f"W/{new}", '"999"', '"x"', "x", '""', f"{old}, W/{new}"):
+        for stale in (old, f"W/{old}", '"999"', '"x"', '""', f'{old}, "x"'):
             headers = {"If-Match": stale}
             is_problem(ann.api.patch(at(task), json={"completed": False}, headers=headers), 412)
             is_problem(ann.api.patch(at(task), json={"completed": True}, headers=headers), 412)
             is_problem(ann.api.put(at(task), json={"title": "Late"}, headers=headers), 412)
             is_problem(ann.api.delete(at(task), headers=headers), 412)
+        for no_tags in ("x", new.strip('"'), f"{new},", new[:-1], ""):
+            problem = is_problem(ann.api.delete(at(task), headers={"If-Match": no_tags}), 400)
+            assert problem["errors"][0]["parameter"] == "If-Match"
+        for number, wrapping in enumerate(('"{}"', 'W/"{}"', '"{}-gzip"', '"x", W/"{}"')):
+            headers = {"If-Match": wrapping.format(new.strip('"'))}
+            answer = ann.api.put(at(task), json={"title": f"A{number}"}, headers=headers)
+            assert answer.status_code == 200
+            new = answer.headers["etag"]
         assert ann.api.put(at(task), json={"title": "A"}, headers={"If-Match": "*"}).status_code == 200
         new = ann.api.get(at(task)).headers["etag"]
         assert ann.api.delete(at(task), headers={"If-Match": f'"x", {new}'}).status_code == 204
@@ -333,20 +341,35 @@ class TestConditions:
         ann.api.patch(at(task), json={"completed": True})
         assert ann.api.get(at(task), headers={"If-None-Match": etag}).status_code == 200
 
-    def test_if_none_match_is_304_while_a_list_stands_still(self, ann: Person, bob: Person) -> None:
+    def test_if_none_match_is_304_while_a_list_is_unchanged(self, ann: Person, bob: Person) -> None:
         changes: list[Callable[[], object]] = [
             ann.add,
             lambda: ann.api.patch(at(ann.tasks()[0]), json={"completed": True}),
             lambda: ann.api.delete(at(ann.tasks()[0])),
         ]
+        etag = ""
         for change in changes:
-            etag = ann.api.get("/api/tasks").headers["etag"]
-            bob.add()
-            for where in ("/api/tasks", "/api/tasks?limit=1", "/api/tasks?completed=true"):
-                answer = ann.api.get(where, headers={"If-None-Match": etag})
-                assert (answer.status_code, answer.content) == (304, b"")
+            for path in ("/api/tasks", "/api/tasks?limit=1", "/api/tasks?completed=true"):
+                etag = ann.api.get(path).headers["etag"]
+                bob.add()
+                answer = ann.api.get(path, headers={"If-None-Match": etag})
+                assert (answer.status_code, answer.content, answer.headers["etag"]) == (304, b"", etag)
             change()
-            assert ann.api.get("/api/tasks", headers={"If-None-Match": etag}).status_code == 200
+            answer = ann.api.get("/api/tasks?completed=true", headers={"If-None-Match": etag})
+            assert answer.status_code == 200
+
+    def test_no_two_lists_share_an_etag(self, ann: Person, bob: Person) -> None:
+        for person in (ann, bob):
+            person.add("Buy milk")
+            person.add("Buy bread")
+        first = ann.api.get("/api/tasks?limit=1")
+        paths = ["/api/tasks", "/api/tasks?q=buy", "/api/tasks?q=b", "/api/tasks?completed=false", "/api/tasks?limit=1"]
+        paths += ["/api/tasks?limit=2", first.links["next"]["url"]]
+        tags = [person.api.get(path).headers["etag"] for person in (ann, bob) for path in paths[:-1]]
+        tags.append(ann.api.get(paths[-1]).headers["etag"])
+        assert len(set(tags)) == len(tags)
+        for path, tag in zip(paths[:-1], tags[1 : len(paths) - 1], strict=False):
+            assert ann.api.get(path, headers={"If-None-Match": tag}).status_code == 200
 
 
 class TestIdempotencyKeys:

@@ -52,7 +52,7 @@ def spans_of(sent: list[bytes]) -> list[Span]:
 
 def test_each_request_is_a_span_in_the_trace_of_its_caller(tmp_path: Path) -> None:
     with collector() as (url, sent):
-        settings = {"TRACES": "true", "OTEL_EXPORTER_OTLP_ENDPOINT": url}
+        settings = {"TRACING": "true", "OTEL_EXPORTER_OTLP_ENDPOINT": url}
         with serving(tmp_path, sqlite_url(tmp_path / "todo.db"), **settings) as server:
             ann = server.person()
             ann.add("a secret title")

@@ -78,10 +78,10 @@ class TestWrongSettings:
     @pytest.mark.parametrize(
         ("content", "complaint"),
         [
-            ("DATABSE_URL=x\n", ".env, line 1: no setting is called that; is DATABASE_URL meant?"),
-            ("todo_user=ann\n", ".env, line 1: no setting is called that; is TODO_USER meant?"),
-            ("FOO=1\n", ".env, line 1: no setting is called that"),
-            ("DATABASE_URL=\npostgresql://ann:hush@host/x?y=z\n", ".env, line 2: no setting is called that"),
+            ("DATABSE_URL=x\n", ".env, line 1: unknown setting; did you mean DATABASE_URL?"),
+            ("todo_user=ann\n", ".env, line 1: unknown setting; did you mean TODO_USER?"),
+            ("FOO=1\n", ".env, line 1: unknown setting"),
+            ("DATABASE_URL=\npostgresql://ann:hush@host/x?y=z\n", ".env, line 2: unknown setting"),
             ("# a comment\nTODO_USER=ann\nhush\n", ".env, line 3: this is not NAME=value"),
             ('TODO_USER=ann\nBETTER_AUTH_SECRET="hush\nDATABASE_URL=x\n', ".env, line 2: this is not NAME=value"),
         ],
@@ -94,21 +94,21 @@ class TestWrongSettings:
     @pytest.mark.parametrize("workers", ["1", "2"])
     def test_traces_without_opentelemetry_stop_the_start(self, tmp_path: Path, workers: str) -> None:
         (tmp_path / "opentelemetry.py").write_text("raise ImportError")
-        run = todo(tmp_path, "serve", "--port", "0", "--workers", workers, TRACES="true", PYTHONPATH=str(tmp_path))
+        run = todo(tmp_path, "serve", "--port", "0", "--workers", workers, TRACING="true", PYTHONPATH=str(tmp_path))
         assert (run.returncode, run.stdout) == (2, "")
-        assert run.stderr == "todo: TRACES wants OpenTelemetry, which comes with the extra todo[otel]\n"
+        assert run.stderr == "todo: TRACING needs OpenTelemetry, which comes with the extra todo[otel]\n"
 
     def test_an_env_that_is_no_file_stops_the_start(self, tmp_path: Path) -> None:
         (tmp_path / ".env").mkdir()
         run = todo(tmp_path, "token")
-        assert (run.returncode, run.stderr) == (2, "todo: .env is no file\n")
+        assert (run.returncode, run.stderr) == (2, "todo: .env is not a file\n")
 
     def test_a_kept_secret_that_others_can_read_stops_the_start(self, tmp_path: Path) -> None:
         (tmp_path / "data" / "todo").mkdir(parents=True)
         (tmp_path / "data" / "todo" / "secret").write_text("x" * 64)
         run = todo(tmp_path, "token")
         assert run.returncode == 2
-        assert re.fullmatch("todo: .*secret can be read by others.*\n", run.stderr)
+        assert re.fullmatch("todo: other users can read .*secret.*\n", run.stderr)
 
     def test_a_kept_secret_that_is_damaged_stops_the_start(self, tmp_path: Path) -> None:
         (tmp_path / "data" / "todo").mkdir(parents=True)
@@ -154,7 +154,7 @@ class TestWhatIsAway:
         file.write_bytes(b"no database" * 1000)
         run = todo(tmp_path, "serve", "--port", "0", DATABASE_URL="sqlite:///todo.db")
         assert run.returncode == 1
-        assert re.fullmatch("todo: .*no database.*\n", run.stderr)
+        assert re.fullmatch("todo: .*not a SQLite database.*\n", run.stderr)
         assert file.read_bytes() == b"no database" * 1000
 
     def test_ready_says_503_while_the_database_is_away_and_live_200(self, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ ID = "01a20492-eb95-712e-8878-69b05f01324d"
 
 
 @given(st.uuids(), st.integers(1, 36))
-def test_the_ids_that_begin_so_are_those_between_the_first_and_the_last(task_id: UUID, length: int) -> None:
+def test_the_ids_with_a_prefix_are_those_between_its_first_and_last(task_id: UUID, length: int) -> None:
     prefix = IdPrefix(ID[:length])
     assert (prefix.first <= task_id <= prefix.last) == str(task_id).startswith(prefix.text)
     own = IdPrefix(str(task_id)[:length])
@@ -26,6 +26,6 @@ def test_a_whole_id_is_the_prefix_of_itself_alone() -> None:
 @pytest.mark.parametrize(
     "text", ["", "x", "-", "01a20492e", "01a2-", "01a20492--", ID.upper(), ID + "0", ID + "-", "٣"]
 )
-def test_what_no_id_begins_with_is_refused(text: str) -> None:
+def test_text_that_no_id_begins_with_is_rejected(text: str) -> None:
     with pytest.raises(ValueError, match="no id begins so"):
         IdPrefix(text)

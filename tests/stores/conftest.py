@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from todo.adapters.sql.database import Database
-from todo.adapters.sql.postgresql import PostgresqlDatabase
-from todo.adapters.sql.sqlite import SqliteDatabase
+from todo.adapters.sql.postgresql.database import PostgresqlDatabase
+from todo.adapters.sql.sqlite.database import SqliteDatabase
 
 
 @pytest.fixture

@@ -9,11 +9,11 @@ from uuid import uuid4
 
 import pytest
 
-from tests.support.builders import NOON, a_task, later, somebody
-from todo.domain.ports import Filter, IdPrefix, TaskStore
+from tests.support.builders import NOON, a_task, add_task, later, remove, revision, save, somebody
+from todo.domain.ports import Change, Filter, IdPrefix, TaskStore
 from todo.domain.refusals import KeyReused, NotYours, TaskChanged, TaskNotFound
-from todo.domain.task import Task, UserId
-from todo.domain.tasks import Tasks
+from todo.domain.task import Edit, Task, UserId
+from todo.domain.use_cases import Tasks
 
 EVERYTHING = Filter()
 
@@ -32,7 +32,7 @@ ODD_TITLES = [
 
 
 async def add(store: TaskStore, owner: UserId, title: str = "Buy milk", *, at: datetime = NOON) -> Task:
-    return (await store.add(a_task(owner, title, at=at))).task
+    return (await add_task(store, a_task(owner, title, at=at))).task
 
 
 async def titles(store: TaskStore, owner: UserId, wanted: Filter = EVERYTHING) -> list[str]:
@@ -49,7 +49,7 @@ class TaskStoreContract:
         return somebody()
 
     async def test_a_kept_task_is_read_back_as_it_was_returned(self, store: TaskStore, owner: UserId) -> None:
-        added = await store.add(a_task(owner, at=later(0.123456)))
+        added = await add_task(store, a_task(owner, at=later(0.123456)))
         assert not added.replayed
         assert (added.task.owner, added.task.title, added.task.completed) == (owner, "Buy milk", False)
         assert await store.get(owner, added.task.id) == added.task
@@ -81,7 +81,7 @@ class TaskStoreContract:
         task = await add(store, owner)
         with pytest.raises(NotYours):
             await store.get(shouted, task.id)
-        assert await store.revision(shouted) == 0
+        assert await revision(store, shouted) == 0
         assert await titles(store, shouted) == []
 
     async def test_a_long_user_id_is_kept_whole(self, store: TaskStore) -> None:
@@ -92,43 +92,43 @@ class TaskStoreContract:
     async def test_a_person_begins_at_revision_0_and_reading_moves_nothing(
         self, store: TaskStore, owner: UserId
     ) -> None:
-        assert await store.revision(owner) == 0
+        assert await revision(store, owner) == 0
         await store.list(owner, EVERYTHING)
-        assert await store.revision(owner) == 0
+        assert await revision(store, owner) == 0
 
     async def test_every_change_moves_the_revision_by_one_and_leaves_it_on_the_task(
         self, store: TaskStore, owner: UserId
     ) -> None:
         first = await add(store, owner)
         second = await add(store, owner)
-        saved = await store.save(first.complete(owner, now=later(1)))
+        saved = await save(store, first, completed=True, at=later(1))
         assert [first.revision, second.revision, saved.revision] == [1, 2, 3]
         assert (await store.get(owner, first.id)).revision == 3
-        assert await store.revision(owner) == 3
-        await store.remove(second)
-        assert await store.revision(owner) == 4
+        assert await revision(store, owner) == 3
+        await remove(store, second)
+        assert await revision(store, owner) == 4
 
     async def test_a_page_tells_its_owners_revision_whether_it_has_tasks_or_none(
         self, store: TaskStore, owner: UserId
     ) -> None:
-        assert (await store.list(owner, EVERYTHING)).revision == 0
+        assert (await store.list(owner, EVERYTHING)).version.revision == 0
         task = await add(store, owner)
-        assert (await store.list(owner, EVERYTHING)).revision == 1
-        assert (await store.list(owner, Filter(completed=True))).revision == 1
-        assert (await store.list(owner, EVERYTHING, after=task.position)).revision == 1
-        await store.remove(task)
-        assert await store.list(owner, EVERYTHING) == ([], False, 2)
+        assert (await store.list(owner, EVERYTHING)).version.revision == 1
+        assert (await store.list(owner, Filter(completed=True))).version.revision == 1
+        assert (await store.list(owner, EVERYTHING, after=task.position)).version.revision == 1
+        await remove(store, task)
+        assert await store.list(owner, EVERYTHING) == ([], False, await store.version(owner))
+        assert await revision(store, owner) == 2
 
     async def test_people_are_counted_apart(self, store: TaskStore, owner: UserId, stranger: UserId) -> None:
         await add(store, owner)
         await add(store, owner)
         assert (await add(store, stranger)).revision == 1
-        assert (await store.revision(owner), await store.revision(stranger)) == (2, 1)
+        assert (await revision(store, owner), await revision(store, stranger)) == (2, 1)
 
     async def test_a_saved_task_is_read_back(self, store: TaskStore, owner: UserId) -> None:
         task = await add(store, owner)
-        changed = task.rename(owner, "Buy oat milk", now=later(1)).complete(owner, now=later(1))
-        saved = await store.save(changed)
+        saved = await save(store, task, "Buy oat milk", completed=True, at=later(1))
         assert (saved.title, saved.completed) == ("Buy oat milk", True)
         assert (saved.id, saved.created_at) == (task.id, task.created_at)
         assert saved.updated_at >= task.updated_at
@@ -137,28 +137,28 @@ class TaskStoreContract:
 
     async def test_a_stale_task_is_neither_saved_nor_removed(self, store: TaskStore, owner: UserId) -> None:
         task = await add(store, owner)
-        saved = await store.save(task.complete(owner, now=later(1)))
+        saved = await save(store, task, completed=True, at=later(1))
         with pytest.raises(TaskChanged):
-            await store.save(task.rename(owner, "Late", now=later(2)))
+            await save(store, task, "Late", at=later(2))
         with pytest.raises(TaskChanged):
-            await store.remove(task)
+            await remove(store, task)
         assert await store.get(owner, task.id) == saved
-        assert await store.revision(owner) == saved.revision
+        assert await revision(store, owner) == saved.revision
 
     async def test_a_removed_task_is_gone_and_can_be_neither_saved_nor_removed_again(
         self, store: TaskStore, owner: UserId
     ) -> None:
         task = await add(store, owner)
         other = await add(store, owner)
-        await store.remove(task)
+        await remove(store, task)
         with pytest.raises(TaskNotFound):
             await store.get(owner, task.id)
         with pytest.raises(TaskChanged):
-            await store.save(task.complete(owner, now=later(1)))
+            await save(store, task, completed=True, at=later(1))
         with pytest.raises(TaskChanged):
-            await store.remove(task)
+            await remove(store, task)
         assert (await store.list(owner, EVERYTHING)).tasks == [other]
-        assert await store.revision(owner) == 3
+        assert await revision(store, owner) == 3
 
     async def test_a_list_is_newest_first_and_ties_go_by_descending_id(self, store: TaskStore, owner: UserId) -> None:
         added = [await add(store, owner, at=later(n // 3)) for n in range(9)]
@@ -183,7 +183,7 @@ class TaskStoreContract:
         for n, title in enumerate(["Call Ann", "Buy MILK", "buy milk"]):
             task = await add(store, owner, title, at=later(n))
             if n > 0:
-                await store.save(task.complete(owner, now=later(n)))
+                await save(store, task, completed=True, at=later(n))
         assert await titles(store, owner, Filter(completed=False)) == ["Call Ann"]
         assert await titles(store, owner, Filter(completed=True)) == ["buy milk", "Buy MILK"]
         assert await titles(store, owner, Filter(text="Milk")) == ["buy milk", "Buy MILK"]
@@ -234,61 +234,61 @@ class TaskStoreContract:
 
     async def test_a_search_finds_a_task_by_its_new_title_alone(self, store: TaskStore, owner: UserId) -> None:
         task = await add(store, owner, "Old")
-        await store.save(task.rename(owner, "New", now=later(1)))
+        await save(store, task, "New", at=later(1))
         assert await titles(store, owner, Filter(text="old")) == []
         assert await titles(store, owner, Filter(text="new")) == ["New"]
 
     async def test_a_repeated_key_leads_to_the_task_as_it_is_now(self, store: TaskStore, owner: UserId) -> None:
-        first = await store.add(a_task(owner), "key")
-        renamed = await store.save(first.task.rename(owner, "Buy oat milk", now=later(1)))
-        again = await store.add(a_task(owner), "key")
+        first = await add_task(store, a_task(owner), "key")
+        renamed = await save(store, first.task, "Buy oat milk", at=later(1))
+        again = await add_task(store, a_task(owner), "key")
         assert not first.replayed
         assert again == (renamed, True)
-        assert await store.revision(owner) == 2
+        assert await revision(store, owner) == 2
         assert await titles(store, owner) == ["Buy oat milk"]
 
     async def test_a_key_cannot_be_used_for_another_title(self, store: TaskStore, owner: UserId) -> None:
-        task = (await store.add(a_task(owner), "key")).task
+        task = (await add_task(store, a_task(owner), "key")).task
         with pytest.raises(KeyReused):
-            await store.add(a_task(owner, "Something else"), "key")
+            await add_task(store, a_task(owner, "Something else"), "key")
         assert (await store.list(owner, EVERYTHING)).tasks == [task]
-        assert await store.revision(owner) == 1
+        assert await revision(store, owner) == 1
 
     async def test_a_key_whose_task_is_gone_makes_no_second_one(self, store: TaskStore, owner: UserId) -> None:
-        await store.remove((await store.add(a_task(owner), "key")).task)
+        await remove(store, (await add_task(store, a_task(owner), "key")).task)
         with pytest.raises(TaskNotFound):
-            await store.add(a_task(owner), "key")
+            await add_task(store, a_task(owner), "key")
         assert await titles(store, owner) == []
-        assert await store.revision(owner) == 2
+        assert await revision(store, owner) == 2
 
     async def test_other_keys_and_other_people_are_not_affected(
         self, store: TaskStore, owner: UserId, stranger: UserId
     ) -> None:
         added = [
-            await store.add(a_task(owner), "key"),
-            await store.add(a_task(owner), "KEY"),
-            await store.add(a_task(stranger, "Something else"), "key"),
-            await store.add(a_task(owner)),
+            await add_task(store, a_task(owner), "key"),
+            await add_task(store, a_task(owner), "KEY"),
+            await add_task(store, a_task(stranger, "Something else"), "key"),
+            await add_task(store, a_task(owner)),
         ]
         assert not any(replayed for _, replayed in added)
         assert len({task.id for task, _ in added}) == 4
 
     async def test_of_twenty_equal_creations_one_adds(self, store: TaskStore, owner: UserId) -> None:
-        added = await asyncio.gather(*(store.add(a_task(owner), "key") for _ in range(20)))
+        added = await asyncio.gather(*(add_task(store, a_task(owner), "key") for _ in range(20)))
         assert sum(not replayed for _, replayed in added) == 1
         assert len({task.id for task, _ in added}) == 1
-        assert await store.revision(owner) == 1
+        assert await revision(store, owner) == 1
 
     async def test_of_twenty_writers_that_read_the_same_one_wins(self, store: TaskStore, owner: UserId) -> None:
         task = await add(store, owner)
         outcomes = await asyncio.gather(
-            *(store.save(task.rename(owner, f"Writer {n}", now=later(1))) for n in range(20)), return_exceptions=True
+            *(save(store, task, f"Writer {n}", at=later(1)) for n in range(20)), return_exceptions=True
         )
         winners = [outcome for outcome in outcomes if isinstance(outcome, Task)]
         assert len(winners) == 1
         assert sum(isinstance(outcome, TaskChanged) for outcome in outcomes) == 19
         assert await store.get(owner, task.id) == winners[0]
-        assert await store.revision(owner) == 2
+        assert await revision(store, owner) == 2
 
     async def test_twenty_writers_of_one_task_lose_nothing(self, store: TaskStore, owner: UserId) -> None:
         task = await add(store, owner, "0")
@@ -297,24 +297,24 @@ class TaskStoreContract:
             while True:
                 read = await store.get(owner, task.id)
                 try:
-                    await store.save(read.rename(owner, str(int(read.title) + 1), now=later(1)))
+                    await save(store, read, str(int(read.title) + 1), at=later(1))
                 except TaskChanged:
                     continue
                 return
 
         await asyncio.gather(*(count_up() for _ in range(20)))
         assert (await store.get(owner, task.id)).title == "20"
-        assert await store.revision(owner) == 21
+        assert await revision(store, owner) == 21
 
     async def test_twenty_writers_of_one_person_get_a_revision_each(self, store: TaskStore, owner: UserId) -> None:
         kept = [await add(store, owner, f"Task {n}") for n in range(10)]
-        changes = [store.save(task.complete(owner, now=later(1))) for task in kept[:5]]
-        removals = [store.remove(task) for task in kept[5:]]
+        changes = [save(store, task, completed=True, at=later(1)) for task in kept[:5]]
+        removals = [remove(store, task) for task in kept[5:]]
         additions = [add(store, owner, f"New {n}") for n in range(10)]
         outcomes = await asyncio.gather(*changes, *removals, *additions)
         revisions = sorted([task.revision for task in outcomes if task is not None])
         assert len(set(revisions)) == 15
-        assert await store.revision(owner) == 30
+        assert await revision(store, owner) == 30
         assert set(revisions) <= set(range(11, 31))
         listed = (await store.list(owner, EVERYTHING)).tasks
         assert sorted(task.revision for task in listed) == revisions
@@ -324,29 +324,103 @@ class TaskStoreContract:
         for n in range(10):
             task = await add(store, owner, f"Task {n}")
             await asyncio.gather(
-                tasks.change(owner, task.id, title=f"Renamed {n}"), tasks.change(owner, task.id, completed=True)
+                tasks.change(owner, task.id, Edit(title=f"Renamed {n}")),
+                tasks.change(owner, task.id, Edit(completed=True)),
             )
             both = await store.get(owner, task.id)
             assert (both.title, both.completed) == (f"Renamed {n}", True)
 
 
 class LocalTaskStoreContract(TaskStoreContract):
-    """What a store that takes ids and times as they are given promises besides."""
+    """What a store promises besides that makes several changes at once, and keeps ids and times as they are given."""
+
+    async def test_several_changes_are_made_in_order_and_each_has_a_revision(
+        self, store: TaskStore, owner: UserId
+    ) -> None:
+        first, second, third = [await add(store, owner, f"Task {n}", at=later(n)) for n in range(3)]
+        new = a_task(owner, "New", at=later(9))
+        renamed = second.edit(Edit(title="Renamed", completed=True), now=later(5))
+        applied = await store.apply(owner, [Change(first, None), Change(None, new), Change(second, renamed)])
+        assert list(applied.tasks) == [new._replace(revision=5), renamed._replace(revision=6)]
+        assert (await store.list(owner, EVERYTHING)).tasks == [applied.tasks[0], third, applied.tasks[1]]
+        assert await revision(store, owner) == 6
+        with pytest.raises(TaskNotFound):
+            await store.get(owner, first.id)
+
+    async def test_of_several_changes_none_is_made_if_one_task_has_moved_on(
+        self, store: TaskStore, owner: UserId, stranger: UserId
+    ) -> None:
+        stale, other = await add(store, owner, "Stale"), await add(store, owner, "Other")
+        strangers = await add(store, stranger)
+        current = await save(store, stale, "Current", at=later(1))
+        done = other.edit(Edit(completed=True), now=later(2))
+        for refused in (
+            Change(stale, None),
+            Change(stale, stale.edit(Edit(title="Late"), now=later(2))),
+            Change(strangers, None),
+            Change(a_task(owner), None),
+        ):
+            for changes in (
+                [Change(None, a_task(owner)), Change(other, done), refused],
+                [refused, Change(other, None), Change(None, a_task(owner))],
+            ):
+                with pytest.raises(TaskChanged):
+                    await store.apply(owner, changes)
+        assert sorted((await store.list(owner, EVERYTHING)).tasks) == sorted([current, other])
+        assert await revision(store, owner) == 3
+        assert await store.get(stranger, strangers.id) == strangers
+
+    async def test_writers_of_overlapping_tasks_neither_block_each_other_nor_lose_anything(
+        self, store: TaskStore, owner: UserId
+    ) -> None:
+        kept = [await add(store, owner, "0") for _ in range(6)]
+
+        async def count_up(order: int) -> None:
+            while True:
+                tasks = [await store.get(owner, task.id) for task in kept[order % 3 : order % 3 + 4]]
+                changes = [
+                    Change(task, task.edit(Edit(title=str(int(task.title) + 1)), now=later(1)))
+                    for task in (tasks if order % 2 else tasks[::-1])
+                ]
+                try:
+                    await store.apply(owner, [*changes, Change(None, a_task(owner, "added"))])
+                except TaskChanged:
+                    continue
+                return
+
+        async with asyncio.timeout(30):
+            await asyncio.gather(*(count_up(order) for order in range(12)))
+        counts = [int((await store.get(owner, task.id)).title) for task in kept]
+        assert counts == [4, 8, 12, 12, 8, 4]
+        assert await revision(store, owner) == 6 + 12 * 5
+        assert len(await titles(store, owner, Filter(text="added"))) == 12
+
+    async def test_an_epoch_begins_with_the_first_task_and_stays(self, store: TaskStore, owner: UserId) -> None:
+        assert await store.version(owner) == (None, 0)
+        task = await add(store, owner)
+        began = await store.version(owner)
+        assert began.epoch is not None
+        await remove(store, task)
+        await add(store, owner)
+        assert await store.version(owner) == (began.epoch, 3)
 
     async def test_id_and_times_are_kept_as_given(self, store: TaskStore, owner: UserId) -> None:
         task = a_task(owner, at=later(0.000001))
-        assert (await store.add(task)).task == task._replace(revision=1)
+        assert (await add_task(store, task)).task == task._replace(revision=1)
 
     async def test_a_key_is_remembered_for_24_hours(self, store: TaskStore, owner: UserId) -> None:
         day = 24 * 60 * 60
-        first = await store.add(a_task(owner, at=NOON), "key")
-        assert (await store.add(a_task(owner, at=later(day - 0.000001)), "key")).task.id == first.task.id
-        anew = await store.add(a_task(owner, "Another title", at=later(day)), "key")
+        first = await add_task(store, a_task(owner, at=NOON), "key")
+        assert (await add_task(store, a_task(owner, at=later(day - 0.000001)), "key")).task.id == first.task.id
+        anew = await add_task(store, a_task(owner, "Another title", at=later(day)), "key")
         assert not anew.replayed
-        assert (await store.add(a_task(owner, "Another title", at=later(2 * day - 1)), "key")) == (anew.task, True)
+        assert (await add_task(store, a_task(owner, "Another title", at=later(2 * day - 1)), "key")) == (
+            anew.task,
+            True,
+        )
 
     async def test_a_repeat_does_not_make_a_key_live_longer(self, store: TaskStore, owner: UserId) -> None:
         day = 24 * 60 * 60
-        await store.add(a_task(owner, at=NOON), "key")
-        await store.add(a_task(owner, at=later(day - 1)), "key")
-        assert not (await store.add(a_task(owner, at=later(day)), "key")).replayed
+        await add_task(store, a_task(owner, at=NOON), "key")
+        await add_task(store, a_task(owner, at=later(day - 1)), "key")
+        assert not (await add_task(store, a_task(owner, at=later(day)), "key")).replayed

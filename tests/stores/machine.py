@@ -22,8 +22,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from tests.support.builders import NOON, a_task
-from todo.domain.ports import Filter, TaskStore
+from tests.support.builders import NOON, a_task, add_task, remove, revision
+from todo.domain.ports import Change, Filter, TaskStore
 from todo.domain.refusals import KeyReused, NotYours, TaskChanged, TaskNotFound
 from todo.domain.task import Task, UserId
 
@@ -87,7 +87,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(target=known, owner=OWNERS, title=TITLES)
     def add(self, owner: int, title: str) -> Task:
         name = self.names[owner]
-        task, replayed = self.do(self.store.add(a_task(name, title, at=self.now)))
+        task, replayed = self.do(add_task(self.store, a_task(name, title, at=self.now)))
         assert not replayed
         return self._added(name, task)
 
@@ -95,7 +95,7 @@ class StoreMachine(RuleBasedStateMachine):
     def add_with_key(self, owner: int, title: str, key: str) -> Any:
         name = self.names[owner]
         person = self.people[name]
-        act = self.store.add(a_task(name, title, at=self.now), key)
+        act = add_task(self.store, a_task(name, title, at=self.now), key)
         if key not in person.keys:
             task, replayed = self.do(act)
             assert not replayed
@@ -140,9 +140,9 @@ class StoreMachine(RuleBasedStateMachine):
         changed = task._replace(title=title, completed=completed, updated_at=max(task.updated_at, self.now))
         if task not in person.tasks:
             with pytest.raises(TaskChanged):
-                self.do(self.store.save(changed))
+                self.do(self.store.apply(task.owner, [Change(task, changed)]))
             return task
-        saved = self.do(self.store.save(changed))
+        [saved] = self.do(self.store.apply(task.owner, [Change(task, changed)])).tasks
         person.revision += 1
         assert saved._replace(updated_at=changed.updated_at) == changed._replace(revision=person.revision)
         person.tasks[person.tasks.index(task)] = saved
@@ -153,11 +153,31 @@ class StoreMachine(RuleBasedStateMachine):
         person = self.people[task.owner]
         if task not in person.tasks:
             with pytest.raises(TaskChanged):
-                self.do(self.store.remove(task))
+                self.do(remove(self.store, task))
             return
-        self.do(self.store.remove(task))
+        self.do(remove(self.store, task))
         person.revision += 1
         person.tasks.remove(task)
+
+    @rule(target=known, owner=OWNERS, titles=st.lists(TITLES, min_size=2, max_size=3), is_stale=st.booleans())
+    def apply_several(self, owner: int, titles: list[str], is_stale: bool) -> Any:
+        """Adds some, and removes and changes one each of those that are there."""
+        name = self.names[owner]
+        person = self.people[name]
+        changes = [Change(None, a_task(name, title, at=self.now)) for title in titles]
+        changes += [Change(task, None) for task in person.tasks[:1]]
+        changes += [Change(task, task._replace(title="changed")) for task in person.tasks[1:2]]
+        if is_stale:
+            stale = a_task(name)
+            with pytest.raises(TaskChanged):
+                self.do(self.store.apply(name, [*changes, Change(stale, None)]))
+            return multiple()
+        applied = self.do(self.store.apply(name, changes)).tasks
+        revisions = [person.revision + number for number, (_, after) in enumerate(changes, 1) if after is not None]
+        assert [task.revision for task in applied] == revisions
+        person.revision += len(changes)
+        person.tasks = person.tasks[2:] + list(applied)
+        return multiple(*applied)
 
     @rule(owner=OWNERS, wanted=FILTERS, limit=st.integers(1, 4))
     def walk(self, owner: int, wanted: Filter, limit: int) -> None:
@@ -167,15 +187,15 @@ class StoreMachine(RuleBasedStateMachine):
         more = True
         while more:
             after = walked[-1].position if walked else None
-            page, more, revision = self.do(self.store.list(name, wanted, after=after, limit=limit))
-            assert revision == self.people[name].revision
+            page, more, version = self.do(self.store.list(name, wanted, after=after, limit=limit))
+            assert version.revision == self.people[name].revision
             walked += page
         assert walked == [task for task in expected if wanted.keeps(task)]
 
     @invariant()
     def revisions_agree(self) -> None:
         for name, person in self.people.items():
-            assert self.do(self.store.revision(name)) == person.revision
+            assert self.do(revision(self.store, name)) == person.revision
 
 
 def run_machine(open_store: Callable[[], Opened], *, examples: int) -> None:

@@ -1,4 +1,4 @@
-"""The schema's history ends where the tables are, on both databases."""
+"""The migrations lead to the declared tables, on both databases."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,19 +14,21 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import DBAPIError
 
-from tests.support.builders import NOON, a_task, later, somebody
+from tests.support.builders import NOON, a_task, add_task, later, somebody
 from tests.support.databases import PostgresServer, debian_postgres, postgres_database, sqlite_url
 from todo.adapters.sql import migrations
-from todo.adapters.sql.database import Database, SchemaIsOld, check_ready
+from todo.adapters.sql.compiled import Compiled
+from todo.adapters.sql.database import Database, SchemaOutdated, check_ready
 from todo.adapters.sql.migrations import upgrade
-from todo.adapters.sql.postgresql import PostgresqlDatabase
-from todo.adapters.sql.sqlite import SqliteDatabase
-from todo.adapters.sql.statements import Compiled
+from todo.adapters.sql.postgresql.database import PostgresqlDatabase
+from todo.adapters.sql.sqlite.database import SqliteDatabase
 from todo.adapters.sql.store import SqlTaskStore
 from todo.adapters.sql.tables import SCHEMA_VERSION, VERSION_TABLE, metadata
 from todo.domain.ports import Filter
 from todo.domain.refusals import Unavailable
 from todo.domain.task import Position
+
+COLUMNS = "user_id, id, title, title_folded, completed, created_at, updated_at, revision"
 
 
 def database_at(url: str) -> Database:
@@ -74,7 +76,7 @@ def other_database(empty_database: str, request: pytest.FixtureRequest, tmp_path
             yield url
 
 
-def test_migrations_make_what_the_tables_say(empty_database: str, other_database: str) -> None:
+def test_migrations_create_the_tables_as_declared(empty_database: str, other_database: str) -> None:
     upgrade(database_at(empty_database))
     with connected(database_at(empty_database)) as by_migrations, connected(database_at(other_database)) as by_tables:
         metadata.create_all(by_tables)
@@ -93,7 +95,7 @@ def test_the_schema_version_is_the_newest_migration_and_names_sort() -> None:
 
 async def test_a_database_is_not_ready_until_its_schema_is_up_to_date(empty_database: str) -> None:
     database = database_at(empty_database)
-    with pytest.raises(SchemaIsOld):
+    with pytest.raises(SchemaOutdated):
         await check_ready(database)
     upgrade(database)
     await check_ready(database)
@@ -117,20 +119,20 @@ async def test_an_upgrade_of_what_is_up_to_date_changes_nothing(empty_database: 
 @pytest.mark.parametrize(
     "statement",
     [
-        "INSERT INTO tasks SELECT :id, 'nobody', 'x', 'x', false, :now, :now, 1",
-        "INSERT INTO tasks SELECT :id, 'ann', '', '', false, :now, :now, 1",
-        "INSERT INTO tasks SELECT :id, 'ann', :long, 'x', false, :now, :now, 1",
-        "INSERT INTO tasks SELECT :id, 'ann', NULL, 'x', false, :now, :now, 1",
+        "SELECT 'nobody', :id, 'x', 'x', false, :now, :now, 1",
+        "SELECT 'ann', :id, '', '', false, :now, :now, 1",
+        "SELECT 'ann', :id, :long, 'x', false, :now, :now, 1",
+        "SELECT 'ann', :id, NULL, 'x', false, :now, :now, 1",
     ],
 )
-def test_the_database_itself_refuses_what_breaks_the_rules(empty_database: str, statement: str) -> None:
+def test_the_database_itself_rejects_invalid_rows(empty_database: str, statement: str) -> None:
     database = database_at(empty_database)
     upgrade(database)
     values = {"id": "0" * 32, "now": NOON, "long": "𝔸" * 501}
     with connected(database) as connection:
         now = NOON if "postgres" in empty_database else NOON.isoformat(" ")
-        connection.execute(text("INSERT INTO users VALUES ('ann', 0, :now)"), {"now": now})
-        typed = statement
+        connection.execute(text("INSERT INTO users (id, epoch, revision) VALUES ('ann', :id, 0)"), {"id": values["id"]})
+        typed = f"INSERT INTO tasks ({COLUMNS}) {statement}"
         if "postgres" in empty_database:
             typed = typed.replace(":id", "CAST(:id AS uuid)").replace(":now", "CAST(:now AS timestamptz)")
             typed = typed.replace(":long", "CAST(:long AS text)")
@@ -139,9 +141,9 @@ def test_the_database_itself_refuses_what_breaks_the_rules(empty_database: str, 
             connection.execute(text(typed), used)
 
 
-async def test_a_persons_row_takes_their_tasks_and_keys_with_it(database: Database) -> None:
+async def test_deleting_a_person_deletes_their_tasks_and_keys(database: Database) -> None:
     owner = somebody()
-    await SqlTaskStore(database).add(a_task(owner), "key")
+    await add_task(SqlTaskStore(database), a_task(owner), "key")
     with connected(database) as connection:
         connection.execute(text("DELETE FROM users WHERE id = :id"), {"id": owner})
         for table in ("tasks", "idempotency_keys"):
@@ -149,12 +151,12 @@ async def test_a_persons_row_takes_their_tasks_and_keys_with_it(database: Databa
             assert left.scalar() == 0
 
 
-async def test_forgotten_keys_of_a_person_are_removed_by_their_next_one(database: Database) -> None:
+async def test_expired_keys_are_swept_by_the_next_one_of_the_same_person(database: Database) -> None:
     owner = somebody()
     store = SqlTaskStore(database)
     for n in range(3):
-        await store.add(a_task(owner, at=later(n)), f"old {n}")
-    await store.add(a_task(owner, at=later(24 * 60 * 60 + 1)), "new")
+        await add_task(store, a_task(owner, at=later(n)), f"old {n}")
+    await add_task(store, a_task(owner, at=later(24 * 60 * 60 + 1)), "new")
     with connected(database) as connection:
         keys = connection.execute(
             text("SELECT key FROM idempotency_keys WHERE user_id = :id ORDER BY key"), {"id": owner}
@@ -166,25 +168,25 @@ async def test_forgotten_keys_of_a_person_are_removed_by_their_next_one(database
     ("wanted", "index"),
     [
         (Filter(), "tasks_in_list_order"),
-        (Filter(completed=True), "tasks_of_a_state_in_list_order"),
-        (Filter(completed=False), "tasks_of_a_state_in_list_order"),
+        (Filter(completed=True), "tasks_by_state_in_list_order"),
+        (Filter(completed=False), "tasks_by_state_in_list_order"),
     ],
 )
-async def test_a_page_is_read_where_it_begins_in_the_index(
+async def test_a_page_is_read_from_its_start_in_the_index(
     database: Database, monkeypatch: pytest.MonkeyPatch, wanted: Filter, index: str
 ) -> None:
-    """So that it costs the same however deep it lies."""
+    """So every page of a list costs the same."""
     sent: list[tuple[str, Sequence[Any]]] = []
-    parameters_of = Compiled.parameters
+    arrange = Compiled.arrange
 
     def note(self: Compiled, given: Mapping[str, Any]) -> Sequence[Any]:
-        parameters = parameters_of(self, given)
+        parameters = arrange(self, given)
         sent.append((self.text, parameters))
         return parameters
 
-    monkeypatch.setattr(Compiled, "parameters", note)
+    monkeypatch.setattr(Compiled, "arrange", note)
     owner, store = somebody(), SqlTaskStore(database)
-    await store.add(a_task(owner))
+    await add_task(store, a_task(owner))
     await store.list(owner, wanted, after=Position(NOON, uuid4()), limit=10)
     statement, parameters = sent[-1]
     with connected(database) as connection:
@@ -196,7 +198,8 @@ async def test_a_page_is_read_where_it_begins_in_the_index(
             cursor = psycopg.RawCursor(driver)
             # Else it would not care which index it takes, nor whether.
             cursor.execute(
-                "INSERT INTO tasks SELECT gen_random_uuid(), $1, 'x', 'x', (n % 100 = 0) = $2, at, at, 1"
+                f"INSERT INTO tasks ({COLUMNS})"
+                " SELECT $1, gen_random_uuid(), 'x', 'x', (n % 100 = 0) = $2, at, at, 1"
                 " FROM generate_series(1, 2000) AS n, LATERAL (SELECT $3 - n * interval '1 s' AS at)",
                 [owner, wanted.completed is not False, NOON],
             )
@@ -214,25 +217,28 @@ def with_extensions() -> Iterator[PostgresServer]:
         yield server
 
 
-async def test_a_rare_word_is_found_by_its_index(with_extensions: PostgresServer) -> None:
+async def test_a_rare_word_is_found_by_the_trigram_index(with_extensions: PostgresServer) -> None:
     owner = somebody()
     with postgres_database(with_extensions) as url:
         database = database_at(url)
         upgrade(database)
-        await SqlTaskStore(database).add(a_task(owner, "Straße"))
+        await add_task(SqlTaskStore(database), a_task(owner, "Straße"))
         with connected(database) as connection:
-            many = "SELECT gen_random_uuid(), :owner, 'x', 'report ' || n, false, now(), now(), 1"
-            connection.execute(text(f"INSERT INTO tasks {many} FROM generate_series(1, 20000) AS n"), {"owner": owner})
+            many = "SELECT :owner, gen_random_uuid(), 'x', 'report ' || n, false, now(), now(), 1"
+            connection.execute(
+                text(f"INSERT INTO tasks ({COLUMNS}) {many} FROM generate_series(1, 20000) AS n"),
+                {"owner": owner},
+            )
             connection.execute(text("VACUUM ANALYZE tasks"))
             search = "SELECT id FROM tasks WHERE user_id = :owner AND title_folded LIKE '%strasse%'"
             plan = str(connection.execute(text(f"EXPLAIN {search}"), {"owner": owner}).all())
-            assert "Bitmap Index Scan on tasks_words" in plan
+            assert "Bitmap Index Scan on tasks_by_words" in plan
         found = (await SqlTaskStore(database).list(owner, Filter(text="STRASSE"))).tasks
         assert [task.title for task in found] == ["Straße"]
         await database.close()
 
 
-async def test_a_role_that_may_not_make_extensions_gets_a_schema_without_that_index(
+async def test_a_role_without_the_right_to_create_extensions_gets_a_schema_without_that_index(
     with_extensions: PostgresServer,
 ) -> None:
     owner = somebody()
@@ -243,8 +249,8 @@ async def test_a_role_that_may_not_make_extensions_gets_a_schema_without_that_in
         database = database_at(url.replace("//postgres:@", "//limited:@"))
         upgrade(database)
         await check_ready(database)
-        await SqlTaskStore(database).add(a_task(owner, "Buy MILK"))
+        await add_task(SqlTaskStore(database), a_task(owner, "Buy MILK"))
         assert len((await SqlTaskStore(database).list(owner, Filter(text="milk"))).tasks) == 1
         await database.close()
         with connected(database_at(url)) as connection:
-            assert not connection.execute(text("SELECT 1 FROM pg_indexes WHERE indexname = 'tasks_words'")).all()
+            assert not connection.execute(text("SELECT 1 FROM pg_indexes WHERE indexname = 'tasks_by_words'")).all()

@@ -2,7 +2,7 @@ import pytest
 
 from tests.stores.contract import LocalTaskStoreContract
 from tests.stores.machine import Opened, run_machine
-from todo.adapters.sql.postgresql import PostgresqlDatabase
+from todo.adapters.sql.postgresql.database import PostgresqlDatabase
 from todo.adapters.sql.store import SqlTaskStore
 from todo.domain.ports import TaskStore
 

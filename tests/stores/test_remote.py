@@ -1,4 +1,4 @@
-"""The store before a server: the port's promises over a real socket, and what becomes of them when that breaks."""
+"""The store that calls a server: the port's promises over a real socket, and what happens when it breaks."""
 
 import asyncio
 import ssl
@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
 from ipaddress import ip_address
+from itertools import repeat
 from pathlib import Path
 
 import pytest
@@ -16,13 +17,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from tests.stores.contract import EVERYTHING, TaskStoreContract
-from tests.support.builders import a_task, later, somebody
+from tests.support.builders import a_task, add_task, later, remove, revision, save, somebody
 from tests.support.proxy import Way, answers, loses_the_answer, never_answers, proxy, resets
 from tests.support.serving import Server, signed
 from todo.adapters import remote
-from todo.adapters.remote import NoTodoServer, RemoteTaskStore
-from todo.domain.ports import TaskStore
-from todo.domain.refusals import InvalidTitle, InvalidToken, TaskChanged, Unavailable
+from todo.adapters.remote import NotATodoServer, RemoteTaskStore
+from todo.domain.ports import Change, TaskStore
+from todo.domain.refusals import InvalidField, InvalidToken, TaskChanged, Unavailable
 from todo.domain.task import UserId
 
 
@@ -55,13 +56,13 @@ def owner() -> UserId:
 
 @pytest.fixture
 def broken(server: Server, monkeypatch: pytest.MonkeyPatch) -> Broken:
-    """A store before a server whose first connections go these ways."""
-    monkeypatch.setattr(remote, "PAUSES", (0.01, 0.01, 0.01))
+    """A store whose first connections to the server fail in these ways."""
+    monkeypatch.setattr(remote, "pauses", lambda *_: repeat(0.01))
 
     @asynccontextmanager
-    async def opened(*ways: Way) -> AsyncIterator[RemoteTaskStore]:
+    async def opened(*ways: Way, seconds: float = remote.TIMEOUT) -> AsyncIterator[RemoteTaskStore]:
         with proxy(server.address, *ways) as way:
-            store = store_at(way.url)
+            store = RemoteTaskStore(way.url, lambda user: signed({"sub": user}), timeout=seconds)
             try:
                 yield store
             finally:
@@ -73,70 +74,67 @@ def broken(server: Server, monkeypatch: pytest.MonkeyPatch) -> Broken:
 @pytest.mark.parametrize("way", [resets, BUSY, loses_the_answer], ids=["reset", "503", "answer lost"])
 async def test_a_read_is_repeated(broken: Broken, owner: UserId, way: Way) -> None:
     async with broken(way, way, way) as store:
-        assert await store.revision(owner) == 0
+        assert await revision(store, owner) == 0
     async with broken(way) as store:
         assert (await store.list(owner, EVERYTHING)).tasks == []
 
 
 @pytest.mark.parametrize("key", [None, "key"])
-async def test_a_creation_whose_answer_was_lost_is_repeated_and_makes_one_task(
+async def test_an_addition_whose_answer_was_lost_is_repeated_and_adds_one_task(
     broken: Broken, owner: UserId, key: str | None
 ) -> None:
     async with broken(loses_the_answer, loses_the_answer, BUSY) as store:
-        added = await store.add(a_task(owner), key)
+        added = await add_task(store, a_task(owner), key)
         assert (await store.list(owner, EVERYTHING)).tasks == [added.task]
         assert added.replayed == (key is not None)
 
 
 async def test_a_change_whose_answer_was_lost_is_not_repeated(broken: Broken, owner: UserId) -> None:
     async with broken() as store:
-        task = (await store.add(a_task(owner))).task
+        task = (await add_task(store, a_task(owner))).task
     for way in (loses_the_answer, resets, BUSY):
         async with broken(way) as store:
             with pytest.raises(Unavailable):
-                await store.save(task.complete(owner, now=later(1)))
+                await save(store, task, completed=True, at=later(1))
     async with broken() as store:
-        assert await store.revision(owner) == 2
+        assert await revision(store, owner) == 2
         with pytest.raises(TaskChanged):
-            await store.remove(task)
+            await remove(store, task)
 
 
 async def test_it_gives_up_when_nothing_helps(broken: Broken, owner: UserId) -> None:
     for way in (resets, BUSY):
         async with broken(way, way, way, way) as store:
             with pytest.raises(Unavailable):
-                await store.revision(owner)
-            assert await store.revision(owner) == 0
+                await revision(store, owner)
+            assert await revision(store, owner) == 0
 
 
-async def test_a_server_that_is_nowhere_is_unavailable(owner: UserId, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote, "PAUSES", (0.01,))
+async def test_an_address_without_a_server_is_unavailable(owner: UserId, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "pauses", lambda *_: repeat(0.01))
     store = store_at("http://127.0.0.1:1")
     with pytest.raises(Unavailable, match=r"server http://127\.0\.0\.1:1 is away"):
-        await store.revision(owner)
+        await revision(store, owner)
     await store.close()
 
 
-async def test_one_that_does_not_answer_is_waited_for_so_long_and_no_longer(
-    broken: Broken, owner: UserId, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(remote, "PATIENCE", 0.2)
-    async with broken(never_answers) as store:
+async def test_a_server_that_does_not_answer_is_unavailable_after_the_timeout(broken: Broken, owner: UserId) -> None:
+    async with broken(never_answers, seconds=0.2) as store:
         with pytest.raises(Unavailable, match="does not answer in time"):
-            await store.revision(owner)
+            await revision(store, owner)
 
 
 @pytest.mark.parametrize("way", [HTML, NOT_FOUND], ids=["HTML", "404"])
-async def test_what_is_no_todo_server_is_told_from_one(broken: Broken, owner: UserId, way: Way) -> None:
+async def test_another_server_is_recognised(broken: Broken, owner: UserId, way: Way) -> None:
     async with broken(way, way, way) as store:
-        for asking in (store.revision(owner), store.list(owner, EVERYTHING), store.add(a_task(owner))):
-            with pytest.raises(NoTodoServer, match="is no todo server"):
+        for asking in (revision(store, owner), store.list(owner, EVERYTHING), add_task(store, a_task(owner))):
+            with pytest.raises(NotATodoServer, match="is not a todo server"):
                 await asking
 
 
-async def test_a_path_that_is_not_the_services_is_told_too(server: Server, owner: UserId) -> None:
+async def test_a_wrong_path_is_recognised(server: Server, owner: UserId) -> None:
     store = store_at(f"{server.url}/docs")
-    with pytest.raises(NoTodoServer):
+    with pytest.raises(NotATodoServer):
         await store.list(owner, EVERYTHING)
     await store.close()
 
@@ -146,15 +144,15 @@ async def test_a_token_is_not_sent_where_a_redirect_leads(broken: Broken, server
         location = f"Location: {elsewhere.url}/api/tasks"
         redirect = answers(f"HTTP/1.1 307 Temporary Redirect\r\n{location}\r\nContent-Length: 0\r\n\r\n".encode())
         async with broken(redirect) as store:
-            with pytest.raises(NoTodoServer, match="leads elsewhere"):
+            with pytest.raises(NotATodoServer, match="redirects"):
                 await store.list(owner, EVERYTHING)
         assert elsewhere.connections == 0
 
 
-async def test_a_server_whose_certificate_nobody_vouches_for_gets_no_token(
+async def test_a_server_with_an_untrusted_certificate_gets_no_token(
     owner: UserId, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(remote, "PAUSES", ())
+    monkeypatch.setattr(remote, "ATTEMPTS", 1)
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(self_signed(tmp_path))
     heard: list[bytes] = []
@@ -166,7 +164,7 @@ async def test_a_server_whose_certificate_nobody_vouches_for_gets_no_token(
     async with await asyncio.start_server(hear, "127.0.0.1", 0, ssl=tls) as listening:
         store = store_at(f"https://127.0.0.1:{listening.sockets[0].getsockname()[1]}")
         with pytest.raises(Unavailable, match="CERTIFICATE_VERIFY_FAILED"):
-            await store.revision(owner)
+            await revision(store, owner)
         await store.close()
     assert heard == []
 
@@ -199,7 +197,8 @@ async def test_refusals_are_those_of_the_server(server: Server, owner: UserId) -
         await store.list(owner, EVERYTHING)
     await store.close()
     store = store_at(server.url)
-    task = (await store.add(a_task(owner))).task
-    with pytest.raises(InvalidTitle, match="500 is the most"):
-        await store.save(task._replace(title="x" * 501))
+    task = (await add_task(store, a_task(owner))).task
+    with pytest.raises(InvalidField, match="500 is the most") as refused:
+        await store.apply(owner, [Change(task, task._replace(title="x" * 501))])
+    assert refused.value.path == ("title",)
     await store.close()

@@ -8,14 +8,15 @@ import pytest
 
 from tests.stores.contract import LocalTaskStoreContract
 from tests.stores.machine import Opened, run_machine
-from tests.support.builders import a_task, somebody
+from tests.support.builders import a_task, add_task, revision, somebody
 from todo.adapters.sql.migrations import upgrade
-from todo.adapters.sql.sqlite import BUSY_TIMEOUT, SqliteDatabase
+from todo.adapters.sql.sqlite.database import SqliteDatabase
+from todo.adapters.sql.sqlite.threads import BUSY_TIMEOUT
 from todo.adapters.sql.store import SqlTaskStore
-from todo.composition import tasks_in
+from todo.composition import make_tasks
 from todo.domain.ports import Filter, TaskStore
-from todo.domain.refusals import Unavailable
-from todo.domain.task import Task, UserId
+from todo.domain.refusals import OperatorNeeded
+from todo.domain.task import UserId
 
 
 class TestSqliteTaskStore(LocalTaskStoreContract):
@@ -32,34 +33,34 @@ def test_it_does_what_a_plain_model_does(migrated_sqlite: str) -> None:
     run_machine(open_store, examples=15)
 
 
-async def test_a_disk_that_is_full_is_said_to_be_no_old_schema_and_spoils_nothing(tmp_path: Path) -> None:
+async def test_a_full_disk_needs_the_operator_and_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
     database = SqliteDatabase(tmp_path / "todo.db")
     upgrade(database)
     owner, store = somebody(), SqlTaskStore(database)
-    await store.add(a_task(owner))
+    await add_task(store, a_task(owner))
 
     def most_pages(many: int) -> Callable[[sqlite3.Connection], object]:
         return lambda connection: connection.execute(f"PRAGMA max_page_count = {many}").fetchall()
 
-    await database._writer.do(most_pages(1))  # it takes no less than there are
-    adding = [store.add(a_task(owner, "x" * 500), str(number)) for number in range(300)]
+    await database._writer.run(most_pages(1))  # it takes no less than there are
+    adding = [add_task(store, a_task(owner, "x" * 500), str(number)) for number in range(300)]
     outcomes = await asyncio.gather(*adding, return_exceptions=True)
     added = [outcome for outcome in outcomes if not isinstance(outcome, BaseException)]
-    assert {type(outcome) for outcome in outcomes if isinstance(outcome, BaseException)} == {Unavailable}
-    kept = [task async for chunk in tasks_in(store).chunks(owner, Filter()) for task in chunk]
-    assert len(kept) == 1 + len(added) == await store.revision(owner)
-    await database._writer.do(most_pages(2**30))
-    await store.add(a_task(owner))
+    assert {type(outcome) for outcome in outcomes if isinstance(outcome, BaseException)} == {OperatorNeeded}
+    kept = [task async for page in make_tasks(store).pages(owner, Filter()) for task in page.tasks]
+    assert len(kept) == 1 + len(added) == await revision(store, owner)
+    await database._writer.run(most_pages(2**30))
+    await add_task(store, a_task(owner))
     await database.close()
 
 
-async def test_who_looks_up_a_task_waits_for_another_program_that_holds_the_file_and_holds_up_nobody(
+async def test_a_lookup_waits_for_another_program_that_locks_the_file_and_blocks_nobody(
     tmp_path: Path,
 ) -> None:
     database = SqliteDatabase(tmp_path / "todo.db")
     upgrade(database)
     store = SqlTaskStore(database)
-    task = (await store.add(a_task(somebody()))).task
+    task = (await add_task(store, a_task(somebody()))).task
     await database.close()
     async with asyncio.timeout(BUSY_TIMEOUT / 2):
         with closing(sqlite3.connect(tmp_path / "todo.db", isolation_level=None)) as other_program:
@@ -72,22 +73,11 @@ async def test_who_looks_up_a_task_waits_for_another_program_that_holds_the_file
     await database.close()
 
 
-async def test_a_lookup_that_fails_takes_none_with_it_that_is_made_beside_it(sqlite: SqliteDatabase) -> None:
+async def test_a_lookup_that_fails_does_not_affect_others_in_the_same_turn(sqlite: SqliteDatabase) -> None:
     store = SqlTaskStore(sqlite)
-    task = (await store.add(a_task(somebody()))).task
+    task = (await add_task(store, a_task(somebody()))).task
     failed, found = await asyncio.gather(
-        store.revision(UserId("\ud800")), store.get(task.owner, task.id), return_exceptions=True
+        store.version(UserId("\ud800")), store.get(task.owner, task.id), return_exceptions=True
     )
     assert isinstance(failed, UnicodeEncodeError)
     assert found == task
-
-
-async def test_event_loops_in_several_threads_look_up_at_once(sqlite: SqliteDatabase) -> None:
-    """As those of a host that runs one for each of its calls."""
-    store = SqlTaskStore(sqlite)
-    task = (await store.add(a_task(somebody()))).task
-
-    async def looked_up() -> set[Task]:
-        return {await store.get(task.owner, task.id) for _ in range(500)}
-
-    assert await asyncio.gather(*(asyncio.to_thread(asyncio.run, looked_up()) for _ in range(3))) == [{task}] * 3

@@ -1,9 +1,12 @@
-"""Tasks and people for tests."""
+"""Tasks and people for tests, and the store's one call in the words of single changes."""
 
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 from uuid import UUID, uuid4
 
-from todo.domain.task import Task, UserId
+from todo.domain.fields import UNSET, Unset
+from todo.domain.ports import Change, IdempotencyKey, TaskStore
+from todo.domain.task import Edit, Task, UserId
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ANN, BOB = UserId("ann"), UserId("bob")
@@ -14,10 +17,37 @@ def later(seconds: float) -> datetime:
 
 
 def somebody() -> UserId:
-    """A person whom no other test knows."""
+    """A person whom no other test uses."""
     return UserId(f"person-{uuid4()}")
 
 
 def a_task(owner: UserId = ANN, title: str = "Buy milk", *, at: datetime = NOON, task_id: UUID | None = None) -> Task:
-    """New, and not kept yet."""
-    return Task.new(owner, title, task_id=task_id or uuid4(), now=at)
+    """New, and not stored yet."""
+    return Task.new(owner, Edit(title=title), task_id=task_id or uuid4(), now=at)
+
+
+class Added(NamedTuple):
+    task: Task
+    replayed: bool
+
+
+async def add_task(store: TaskStore, task: Task, key: str | None = None) -> Added:
+    idempotency = None if key is None else IdempotencyKey(key, Edit(title=task.title).digest())
+    (added,), replayed = await store.apply(task.owner, [Change(None, task)], idempotency)
+    return Added(added, replayed)
+
+
+async def save(
+    store: TaskStore, task: Task, title: str | Unset = UNSET, completed: bool | Unset = UNSET, *, at: datetime = NOON
+) -> Task:
+    """The task with these changes, as stored."""
+    changed = task.edit(Edit(title=title, completed=completed), now=at)
+    return (await store.apply(task.owner, [Change(task, changed)])).tasks[0]
+
+
+async def remove(store: TaskStore, task: Task) -> None:
+    await store.apply(task.owner, [Change(task, None)])
+
+
+async def revision(store: TaskStore, owner: UserId) -> int:
+    return (await store.version(owner)).revision

@@ -1,5 +1,6 @@
 """Real databases for tests: SQLite files, and a PostgreSQL that comes as a package."""
 
+import asyncio
 import os
 import shutil
 import socket
@@ -16,9 +17,9 @@ import pytest
 from sqlalchemy import create_engine, insert
 
 from todo.adapters.sql import tables
-from todo.composition import upgrade_database
+from todo.composition import open_database
 from todo.domain.task import Task
-from todo.settings import Settings
+from todo.settings import ServerSettings
 
 
 class PostgresServer:
@@ -69,8 +70,16 @@ def postgres_database(server: PostgresServer, encoding: str = "UTF8") -> Iterato
         server.drop(url)
 
 
+def upgrade(url: str) -> bool:
+    async def run() -> bool:
+        async with open_database(ServerSettings(database_url=url)) as database:
+            return await database.upgrade()
+
+    return asyncio.run(run())
+
+
 def migrated(url: str) -> str:
-    upgrade_database(Settings(database_url=url))
+    upgrade(url)
     return url
 
 
@@ -78,25 +87,13 @@ def sqlite_url(file: Path) -> str:
     return f"sqlite:///{file}"
 
 
-def keep_many(url: str, tasks: Sequence[Task]) -> None:
-    """Of one owner who has none yet, in a migrated SQLite file: what one by one would take long."""
+def insert_many(url: str, tasks: Sequence[Task]) -> None:
+    """Of one owner who has none yet, into a migrated SQLite file: one by one would take long."""
     engine = create_engine(url)
     with engine.begin() as connection:
-        owner = {"id": tasks[0].owner, "revision": len(tasks), "created_at": tasks[0].created_at}
+        owner = {"id": tasks[0].owner, "epoch": tasks[0].id, "revision": len(tasks)}
         connection.execute(insert(tables.users), owner)
-        rows = [
-            {
-                "id": task.id,
-                "user_id": task.owner,
-                "title": task.title,
-                "title_folded": task.title.casefold(),
-                "completed": task.completed,
-                "created_at": task.created_at,
-                "updated_at": task.updated_at,
-                "revision": revision,
-            }
-            for revision, task in enumerate(tasks, 1)
-        ]
+        rows = [tables.make_row(task) | {"revision": revision} for revision, task in enumerate(tasks, 1)]
         connection.execute(insert(tables.tasks), rows)
     engine.dispose()
 

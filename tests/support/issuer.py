@@ -1,4 +1,4 @@
-"""An issuer that breaks in every way an issuer can, and its keys."""
+"""A token issuer that can fail in every way, and its keys."""
 
 import contextlib
 import gzip
@@ -38,7 +38,7 @@ class SigningKey:
         self.private = MAKERS[algorithm]()
 
     def named(self, kid: str) -> "SigningKey":
-        """The same key under another name."""
+        """The same key with another kid."""
         other = copy(self)
         other.kid = kid
         return other
@@ -50,7 +50,7 @@ class SigningKey:
         return {**public, "alg": self.algorithm, "kid": self.kid}
 
     def sign(self, claims: Mapping[str, Any] | bytes, **header: Any) -> str:
-        """Whatever they are."""
+        """Signs any claims, valid or not."""
         return compact(
             {"alg": self.algorithm, "kid": self.kid, **header},
             claims,
@@ -61,7 +61,7 @@ class SigningKey:
 def compact(
     header: Mapping[str, Any] | bytes, claims: Mapping[str, Any] | bytes, sign: Callable[[bytes], bytes]
 ) -> str:
-    """A JWS as it is asked for, however wrong (RFC 7515, section 7.1)."""
+    """A JWS in compact serialization (RFC 7515, section 7.1), valid or not."""
     signed = b".".join(
         segment(part if isinstance(part, bytes) else json.dumps(part).encode()) for part in (header, claims)
     )
@@ -76,27 +76,27 @@ Behaviour = Callable[["Issuer", socket.socket], None]
 
 
 class Issuer:
-    """Publishes ``keys`` at /api/auth/jwks, or behaves as it is told to."""
+    """Publishes ``keys`` at /api/auth/jwks, unless ``behaviour`` is set to something else."""
 
     def __init__(self) -> None:
         self.keys = [SigningKey("first")]
         self.behaviour: Behaviour = publishes
         self.released = threading.Event()
-        """Ends what hangs or drips."""
+        """Set it to end responses that hang or drip."""
         self._asked = threading.Condition()
         self.requests: list[str] = []
-        """The request lines so far."""
+        """The request lines received so far."""
         self.port = 0
         self._listener: _Listener | None = None
 
     def come_up(self) -> None:
-        """At the port that it had before."""
+        """Listens, on the same port as before if it was up before."""
         self._listener = _Listener(self)
         self.port = self._listener.server_address[1]
         threading.Thread(target=self._listener.serve_forever, kwargs={"poll_interval": 0.01}).start()
 
     def go_down(self) -> None:
-        """Nothing listens any more."""
+        """Stops listening."""
         if self._listener is not None:
             self._listener.shutdown()
             self._listener.server_close()
@@ -107,7 +107,7 @@ class Issuer:
         return f"http://127.0.0.1:{self.port}"
 
     def claims(self, **claims: Any) -> dict[str, Any]:
-        """Those of a good token unless given; None leaves one out."""
+        """The claims of a valid token, with these changes; None removes a claim."""
         now = datetime.now(UTC)
         good = {
             "sub": SUBJECT,
@@ -128,7 +128,7 @@ class Issuer:
             self._asked.notify_all()
 
     def wait_for_request(self, number: int) -> None:
-        """Until so many have come in all."""
+        """Blocks until this many requests have been received in total."""
         with self._asked:
             assert self._asked.wait_for(lambda: len(self.requests) >= number, timeout=20)
 
@@ -154,7 +154,7 @@ class _Handler(socketserver.BaseRequestHandler):
             received += chunk
         issuer = self.server.issuer
         issuer.note(received.split(b"\r\n")[0].decode())
-        with contextlib.suppress(OSError):  # whoever asked may have gone
+        with contextlib.suppress(OSError):  # the client may have disconnected
             issuer.behaviour(issuer, self.request)
 
 
@@ -188,7 +188,7 @@ def hangs(issuer: Issuer, _: socket.socket) -> None:
 
 
 def drips(issuer: Issuer, connection: socket.socket) -> None:
-    """Every 20 ms a byte of a good answer, which would take it minutes."""
+    """Sends a byte every 20 ms, so that the response would take minutes."""
     connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
     while not issuer.released.wait(0.02):
         connection.sendall(b" ")
@@ -200,19 +200,19 @@ def resets(_: Issuer, connection: socket.socket) -> None:
 
 
 def redirects(issuer: Issuer, connection: socket.socket) -> None:
-    """To a place where there would be a good key set."""
+    """Redirects to a URL with a valid key set."""
     answer = publishes if "elsewhere" in issuer.requests[-1] else answers(b"", "302 Found", "Location: /elsewhere")
     answer(issuer, connection)
 
 
 def _huge(issuer: Issuer, connection: socket.socket) -> None:
-    """A good key set, but for its size."""
+    """A key set that is valid but for its size."""
     padding = "x" * (1024 * 1024)
     key_set(*(key.jwk for key in issuer.keys), {"kty": padding})(issuer, connection)
 
 
 def _compressed(issuer: Issuer, connection: socket.socket) -> None:
-    """A good key set, but for its form, which nobody asked for."""
+    """A valid key set, compressed although the client did not accept that."""
     document = json.dumps({"keys": [key.jwk for key in issuer.keys]}).encode()
     answers(gzip.compress(document), "200 OK", "Content-Encoding: gzip")(issuer, connection)
 
@@ -243,4 +243,4 @@ BROKEN: Mapping[str, Behaviour] = {
     "hang": hangs,
     "drip": drips,
 }
-"""Every way not to give a key set."""
+"""Ways in which fetching a key set can fail."""

@@ -64,7 +64,7 @@ class Person:
 
 class Server:
     def __init__(self, greeting: str, process: "subprocess.Popen[str]", printed: Path) -> None:
-        url = re.search(r"http://\S+?:\d+", greeting)
+        url = re.search(r"http://\S+:\d+", greeting)
         assert url is not None, f"no server: {greeting}{printed.read_text()}"
         self.url = url[0]
         self.greeting = greeting
@@ -90,8 +90,8 @@ class Server:
         """Everything on standard error so far."""
         return self._printed.read_text()
 
-    def told(self, logger: str) -> list[dict[str, Any]]:
-        """What one of its loggers has said so far."""
+    def logged(self, logger: str) -> list[dict[str, Any]]:
+        """What one of its loggers has written so far."""
         lines = [json.loads(line) for line in self.printed().splitlines()]
         return [line for line in lines if line["logger"] == logger]
 
@@ -106,7 +106,7 @@ class Server:
 
 def environment(**settings: str) -> dict[str, str]:
     """This process's, with these settings and no others of ours."""
-    ours = re.compile("DATABASE_|BETTER_AUTH_|JWT_|CORS_|TODO_|REQUEST|LOG_|METRICS|TRACES|OTEL_")
+    ours = re.compile("DATABASE_|BETTER_AUTH_|JWT_|CORS_|TODO_|MAX_CONCURRENT|ACCESS_LOG|LOG_|METRICS|TRACING|OTEL_")
     return {name: value for name, value in os.environ.items() if not ours.match(name)} | settings
 
 
@@ -143,26 +143,24 @@ def serving(directory: Path, database_url: str, *options: str, **settings: str) 
 
 def application(store: TaskStore, **options: Any) -> Any:
     """The ASGI application, on a store of the test's own."""
-    from todo.adapters.tokens.claims import Claims
+    from todo.adapters.tokens.claims import ClaimRules
     from todo.adapters.tokens.shared_secret import SharedSecret
     from todo.adapters.tokens.verifier import JwtVerifier
-    from todo.composition import Readings, Service, tasks_in
-    from todo.entrypoints.http.application import create_app
+    from todo.composition import Service, Stats, make_tasks
+    from todo.entrypoints.http.application import make_app
 
-    async def nothing() -> None:
+    async def do_nothing() -> None:
         pass
 
-    tokens = JwtVerifier(SharedSecret(SECRET), Claims())
-    return create_app(
-        Service(
-            tasks=tasks_in(store),
-            tokens=tokens,
-            check_ready=nothing,
-            close=nothing,
-            readings=lambda: Readings({}, tokens.counts()),
-        ),
-        **options,
+    tokens = JwtVerifier(SharedSecret(SECRET), ClaimRules())
+    service = Service(
+        tasks=make_tasks(store),
+        tokens=tokens,
+        check_ready=do_nothing,
+        close=do_nothing,
+        read_stats=lambda: Stats({}, tokens.counts()),
     )
+    return make_app(service, **options)
 
 
 def in_process(store: TaskStore, user: UserId) -> httpx.AsyncClient:

@@ -1,54 +1,35 @@
 """A TaskStore in memory: the specification that the other stores are held to, and the one for fast tests."""
 
-from collections import defaultdict
+from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from todo.domain.ports import KEY_LIFETIME, PAGE_LENGTH, Added, Filter, Page
-from todo.domain.refusals import KeyReused, TaskChanged, TaskNotFound
-from todo.domain.task import Position, Task, UserId
+from todo.domain.ports import KEY_LIFETIME, PAGE_LENGTH, Applied, Change, Filter, IdempotencyKey, ListVersion, Page
+from todo.domain.refusals import KeyReused, TaskChanged
+from todo.domain.task import Position, Task, UserId, check_owner
 
 
-class _Kept(NamedTuple):
-    """What an idempotency key led to."""
-
+class _UsedKey(NamedTuple):
+    request_digest: bytes
     task_id: UUID
-    title: str
-    at: datetime
+    used_at: datetime
 
 
 class MemoryTaskStore:
-    """Keeps everything until the process ends; an Eraser, too. Nothing in it awaits, so each call is one atomic act."""
+    """Keeps everything until the process ends; a UserEraser, too. Nothing in it awaits, so each call is one atomic
+    act."""
 
     def __init__(self) -> None:
         self._tasks: dict[UUID, Task] = {}
-        self._revisions: defaultdict[UserId, int] = defaultdict(int)
-        self._keys: dict[tuple[UserId, str], _Kept] = {}
+        self._versions: dict[UserId, ListVersion] = {}
+        self._keys: dict[tuple[UserId, str], _UsedKey] = {}
 
-    async def add(self, task: Task, key: str | None = None) -> Added:
-        if key is not None:
-            kept = self._keys.get((task.owner, key))
-            if kept is not None and task.created_at - kept.at < KEY_LIFETIME:
-                if kept.title != task.title:
-                    raise KeyReused
-                return Added(await self.get(task.owner, kept.task_id), replayed=True)
-            self._keys[task.owner, key] = _Kept(task.id, task.title, task.created_at)
-        return Added(self._keep(task), replayed=False)
-
-    async def get(self, asker: UserId, task_id: UUID) -> Task:
-        if task_id not in self._tasks:
-            raise TaskNotFound
-        return self._tasks[task_id].belonging_to(asker)
-
-    async def save(self, task: Task) -> Task:
-        self._check_revision(task)
-        return self._keep(task)
-
-    async def remove(self, task: Task) -> None:
-        self._check_revision(task)
-        self._revisions[task.owner] += 1
-        del self._tasks[task.id]
+    async def get(self, owner: UserId, task_id: UUID) -> Task:
+        task = self._tasks.get(task_id)
+        check_owner(task and task.owner, owner)
+        assert task is not None
+        return task
 
     async def list(
         self, owner: UserId, wanted: Filter, *, after: Position | None = None, limit: int = PAGE_LENGTH
@@ -62,29 +43,46 @@ class MemoryTaskStore:
             key=lambda task: task.position,
             reverse=True,
         )
-        return Page(tasks[:limit], more=len(tasks) > limit, revision=await self.revision(owner))
+        return Page(tasks[:limit], more=len(tasks) > limit, version=await self.version(owner))
 
-    async def revision(self, owner: UserId) -> int:
-        return self._revisions.get(owner, 0)
+    async def version(self, owner: UserId) -> ListVersion:
+        return self._versions.get(owner, ListVersion(None, 0))
 
-    async def erase(self, person: UserId) -> int | None:
-        if person not in self._revisions:
+    async def apply(self, owner: UserId, changes: Sequence[Change], key: IdempotencyKey | None = None) -> Applied:
+        if key is not None:
+            [(_, task)] = changes
+            assert task is not None
+            used = self._keys.get((owner, key.text))
+            if used is not None and task.created_at - used.used_at < KEY_LIFETIME:
+                if used.request_digest != key.request_digest:
+                    raise KeyReused
+                return Applied([await self.get(owner, used.task_id)], replayed=True)
+            self._keys[owner, key.text] = _UsedKey(key.request_digest, task.id, task.created_at)
+        for before, _ in changes:
+            stored = before and self._tasks.get(before.id)
+            if before is not None and (stored is None or (stored.owner, stored.revision) != (owner, before.revision)):
+                raise TaskChanged
+        return Applied([task for change in changes if (task := self._make(owner, change)) is not None])
+
+    async def erase(self, owner: UserId) -> int | None:
+        if owner not in self._versions:
             return None
-        mine = [task.id for task in self._tasks.values() if task.owner == person]
-        for task_id in mine:
+        erased = [task.id for task in self._tasks.values() if task.owner == owner]
+        for task_id in erased:
             del self._tasks[task_id]
-        for owner, key in list(self._keys):
-            if owner == person:
-                del self._keys[owner, key]
-        del self._revisions[person]
-        return len(mine)
+        self._keys = {used: value for used, value in self._keys.items() if used[0] != owner}
+        del self._versions[owner]
+        return len(erased)
 
-    def _keep(self, task: Task) -> Task:
-        self._revisions[task.owner] += 1
-        self._tasks[task.id] = kept = task._replace(revision=self._revisions[task.owner])
-        return kept
-
-    def _check_revision(self, task: Task) -> None:
-        kept = self._tasks.get(task.id)
-        if kept is None or kept.revision != task.revision:
-            raise TaskChanged
+    def _make(self, owner: UserId, change: Change) -> Task | None:
+        before, after = change
+        if owner not in self._versions and after is not None:
+            self._versions[owner] = ListVersion(epoch=after.id, revision=0)
+        epoch, revision = self._versions[owner]
+        self._versions[owner] = ListVersion(epoch, revision + 1)
+        if after is None:
+            assert before is not None
+            del self._tasks[before.id]
+            return None
+        self._tasks[after.id] = stored = after._replace(revision=revision + 1)
+        return stored

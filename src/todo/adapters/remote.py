@@ -1,51 +1,59 @@
-"""The TaskStore that stands before a server: the HTTP contract, spoken by its client."""
+"""The TaskStore that calls a todo server: the client's end of the HTTP contract."""
 
 import asyncio
-import random
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
 import httpx
 import msgspec
 
-from todo.domain.ports import PAGE_LENGTH, Added, Filter, Page
-from todo.domain.refusals import InvalidTitle, NotAuthenticated, Refusal, TaskChanged, TaskNotFound, Unavailable
+from todo.domain.ports import PAGE_LENGTH, Applied, Change, Filter, IdempotencyKey, ListVersion, Page
+from todo.domain.refusals import InvalidField, NotAuthenticated, Refusal, TaskChanged, TaskNotFound, Unavailable
 from todo.domain.task import Position, Task, UserId
-from todo.wire import STATUSES, Problem, TaskDocument, etag, list_query, revision_of
+from todo.http_contract.documents import (
+    STATUSES,
+    Problem,
+    change_body,
+    creation_body,
+    decode_task,
+    decode_tasks,
+    parse_pointer,
+)
+from todo.http_contract.entity_tags import format_task_etag, parse_list_etag
+from todo.http_contract.lists import list_query
+from todo.retry import pauses
 
-PATIENCE = 30
-"""Seconds for one call, its repeats included."""
+TIMEOUT = 30  # seconds for one call, all attempts included
 
-PAUSES = (0.2, 0.5, 1.0)
-"""Seconds before each repeat, at least."""
+ATTEMPTS = 4
 
-# Of two refusals with one status the later in the table is the more particular.
 _REFUSALS: Mapping[int, type[Refusal]] = {status: kind for kind, status in STATUSES.items()}
-_WITH_A_SENTENCE = (InvalidTitle, NotAuthenticated, Unavailable)
 
 T = TypeVar("T")
 
 
-class NoTodoServer(Unavailable):
-    """What answers does not speak the contract."""
+class NotATodoServer(Refusal):
+    """What answers does not follow the contract."""
 
 
 class RemoteTaskStore:
-    """``token_of`` gives a person's token, and the server knows by it whose tasks are asked for.
+    """``get_token`` returns a person's token, from which the server knows whose tasks are meant.
 
-    Reads are repeated a few times when the connection breaks or the answer is 503, and so are creations, each of which
-    has an Idempotency-Key. A change is repeated only if it was never sent. Redirects are not followed: a token goes
-    to ``url`` and nowhere else. Raises NoTodoServer from each call if there is none.
+    Reads are retried when the connection breaks or the answer is 503, and so are additions, each of which has an
+    Idempotency-Key. Other changes are retried only if they were never sent. Redirects are not followed: a token goes
+    to ``url`` and nowhere else. Every call may raise NotATodoServer.
     """
 
-    def __init__(self, url: str, token_of: Callable[[UserId], str]) -> None:
+    def __init__(self, url: str, get_token: Callable[[UserId], str], *, timeout: float = TIMEOUT) -> None:
         self._url = url.rstrip("/")
-        self._token_of = token_of
+        self._get_token = get_token
+        self._timeout = timeout
         is_https = url.startswith("https:")
         self._http = httpx.AsyncClient(
-            timeout=PATIENCE,
+            timeout=timeout,
             follow_redirects=False,
             # Without TLS a proxy would read the token, and there are no certificates to load.
             trust_env=is_https,
@@ -55,132 +63,133 @@ class RemoteTaskStore:
     async def close(self) -> None:
         await self._http.aclose()
 
-    async def add(self, task: Task, key: str | None = None) -> Added:
-        answer = await self._ask(
-            task.owner,
-            "POST",
-            "",
-            headers={"Idempotency-Key": key or str(uuid4())},
-            json={"title": task.title},
-            is_repeatable=True,
-        )
-        # With a key of our own, a replay is the answer that was lost.
-        replayed = key is not None and answer.headers.get("Idempotency-Replayed") == "true"
-        return Added(self._read(answer, TaskDocument).task(), replayed)
-
-    async def get(self, asker: UserId, task_id: UUID) -> Task:
-        answer = await self._ask(asker, "GET", f"/{task_id}", is_repeatable=True)
-        return self._read(answer, TaskDocument).task()
-
-    async def save(self, task: Task) -> Task:
-        answer = await self._change(task, "PATCH", json={"title": task.title, "completed": task.completed})
-        return self._read(answer, TaskDocument).task()
-
-    async def remove(self, task: Task) -> None:
-        await self._change(task, "DELETE")
+    async def get(self, owner: UserId, task_id: UUID) -> Task:
+        response = await self._request(owner, "GET", f"/{task_id}", is_repeatable=True)
+        return self._decode(response, decode_task)
 
     async def list(
         self, owner: UserId, wanted: Filter, *, after: Position | None = None, limit: int = PAGE_LENGTH
     ) -> Page:
-        parameters = list_query(owner, wanted, limit, after)
-        answer = await self._ask(owner, "GET", "", params=parameters, is_repeatable=True)
-        documents = self._read(answer, list[TaskDocument])
-        return Page(
-            [document.task() for document in documents],
-            more="next" in answer.links,
-            revision=self._revision_of(answer),
-        )
+        query = list_query(owner, wanted, limit, after)
+        response = await self._request(owner, "GET", "", params=query, is_repeatable=True)
+        return Page(self._decode(response, decode_tasks), "next" in response.links, self._read_version(response))
 
-    async def revision(self, owner: UserId) -> int:
+    async def version(self, owner: UserId) -> ListVersion:
         # Not HEAD, to which a refusal has no words.
-        answer = await self._ask(owner, "GET", "", params={"limit": "1"}, is_repeatable=True)
-        return self._revision_of(answer)
+        return (await self.list(owner, Filter(), limit=1)).version
 
-    async def _change(self, task: Task, method: str, **request: Any) -> httpx.Response:
+    async def apply(self, owner: UserId, changes: Sequence[Change], key: IdempotencyKey | None = None) -> Applied:
+        """One change only: the server's API has no request for several."""
+        [(before, after)] = changes
+        if before is None:
+            assert after is not None
+            return await self._add(owner, after, key)
+        headers = {"If-Match": format_task_etag(before.revision)}
         try:
-            return await self._ask(
-                task.owner, method, f"/{task.id}", headers={"If-Match": etag(task.revision)}, **request
-            )
+            if after is None:
+                await self._request(owner, "DELETE", f"/{before.id}", headers=headers)
+                return Applied([])
+            body = change_body(before, after)
+            response = await self._request(owner, "PATCH", f"/{before.id}", headers=headers, json=body)
         except TaskNotFound:
             raise TaskChanged from None
+        return Applied([self._decode(response, decode_task)])
 
-    async def _ask(
+    async def _add(self, owner: UserId, task: Task, key: IdempotencyKey | None) -> Applied:
+        headers = {"Idempotency-Key": str(uuid4()) if key is None else key.text}
+        response = await self._request(owner, "POST", "", headers=headers, json=creation_body(task), is_repeatable=True)
+        # With a key of our own, a replay only means that an earlier response was lost.
+        replayed = key is not None and response.headers.get("Idempotency-Replayed") == "true"
+        return Applied([self._decode(response, decode_task)], replayed)
+
+    async def _request(
         self,
-        asker: UserId,
+        owner: UserId,
         method: str,
         path: str,
         *,
         headers: Mapping[str, str] | None = None,
         is_repeatable: bool = False,
-        **request: Any,
+        **rest: Any,
     ) -> httpx.Response:
-        asked = self._http.build_request(
+        request = self._http.build_request(
             method,
             f"{self._url}/api/tasks{path}",
-            headers={"Authorization": f"Bearer {self._token_of(asker)}", **(headers or {})},
-            **request,
+            headers={"Authorization": f"Bearer {self._get_token(owner)}", **(headers or {})},
+            **rest,
         )
         try:
-            async with asyncio.timeout(PATIENCE):
-                answer = await self._answer(asked, is_repeatable)
+            async with asyncio.timeout(self._timeout):
+                response = await self._send(request, is_repeatable)
         except (httpx.TransportError, TimeoutError) as error:
-            raise Unavailable(f"The server {self._url} is away: {_why(error)}. Try again soon.") from None
-        if not answer.is_success:
-            raise self._refusal(answer, is_of_one_task=bool(path) or method == "POST")
-        return answer
+            raise Unavailable(f"The server {self._url} is away: {_describe(error)}. Try again soon.") from None
+        if not response.is_success:
+            raise self._refusal(response, names_task=bool(path) or method == "POST")
+        return response
 
-    async def _answer(self, asked: httpx.Request, is_repeatable: bool) -> httpx.Response:
-        for pause in PAUSES:
+    async def _send(self, request: httpx.Request, is_repeatable: bool) -> httpx.Response:
+        for pause in islice(pauses(0.3, 2), ATTEMPTS - 1):
+            wait = pause
             try:
-                answer = await self._http.send(asked)
-                if answer.status_code != 503 or not is_repeatable:
-                    return answer
-                wait = max(pause, _seconds(answer.headers.get("Retry-After", "")))
+                response = await self._http.send(request)
+                if response.status_code != 503 or not is_repeatable:
+                    return response
+                wait += _parse_retry_after(response.headers.get("Retry-After", ""))
             except (httpx.ConnectError, httpx.ConnectTimeout):
-                wait = pause
+                pass  # the request was never sent
             except httpx.TransportError:
                 if not is_repeatable:
                     raise
-                wait = pause
-            await asyncio.sleep(wait * random.uniform(1, 1.5))  # noqa: S311 - spreads those who wait, hides nothing
-        return await self._http.send(asked)
+            await asyncio.sleep(wait)
+        return await self._http.send(request)
 
-    def _read(self, answer: httpx.Response, shape: type[T]) -> T:
+    def _decode(self, response: httpx.Response, decode: Callable[[bytes], T]) -> T:
         try:
-            return msgspec.json.decode(answer.content, type=shape)
+            return decode(response.content)
         except (ValueError, RecursionError):
-            raise self._no_todo_server(answer) from None
+            raise self._not_a_todo_server(response) from None
 
-    def _revision_of(self, answer: httpx.Response) -> int:
-        revision = revision_of(answer.headers.get("ETag", ""))
-        if revision is None:
-            raise self._no_todo_server(answer)
-        return revision
-
-    def _refusal(self, answer: httpx.Response, *, is_of_one_task: bool) -> Refusal:
+    def _read_version(self, response: httpx.Response) -> ListVersion:
         try:
-            problem = msgspec.json.decode(answer.content, type=Problem)
+            version = parse_list_etag(response.headers.get("ETag", ""))
+        except ValueError:
+            version = None
+        if version is None:
+            raise self._not_a_todo_server(response)
+        return version
+
+    def _refusal(self, response: httpx.Response, *, names_task: bool) -> Refusal:
+        try:
+            problem = msgspec.json.decode(response.content, type=Problem)
         except (ValueError, RecursionError):
-            return self._no_todo_server(answer)
-        kind = _REFUSALS.get(answer.status_code, Unavailable)
-        if kind is TaskNotFound and not is_of_one_task:
-            return self._no_todo_server(answer)
-        if kind is InvalidTitle and not (problem.errors and problem.errors[0].pointer == "/title"):
-            kind = Unavailable
-        return kind(problem.detail) if issubclass(kind, _WITH_A_SENTENCE) else kind()
+            if response.status_code in (502, 503, 504):  # of a proxy
+                return Unavailable(f"The server {self._url} is away: status {response.status_code}. Try again soon.")
+            return self._not_a_todo_server(response)
+        kind = _REFUSALS.get(response.status_code)
+        if kind is InvalidField and problem.errors and problem.errors[0].pointer:
+            return InvalidField(problem.detail, *parse_pointer(problem.errors[0].pointer))
+        if kind is TaskNotFound and not names_task:
+            return self._not_a_todo_server(response)
+        if kind is None or kind is InvalidField:
+            return Refusal(f"The server {self._url} refused the request: {problem.detail}")
+        if issubclass(kind, NotAuthenticated | Unavailable):
+            return kind(problem.detail)
+        if response.status_code == 500:
+            return Refusal(f"The server {self._url} failed: {problem.detail}")
+        return kind()
 
-    def _no_todo_server(self, answer: httpx.Response) -> NoTodoServer:
-        if answer.is_redirect:
-            return NoTodoServer(f"{self._url} leads elsewhere, and a token is sent nowhere else; check the address.")
-        return NoTodoServer(f"What answers at {self._url} is no todo server; check the address.")
+    def _not_a_todo_server(self, response: httpx.Response) -> NotATodoServer:
+        if response.is_redirect:
+            return NotATodoServer(f"{self._url} redirects, and a token is not sent elsewhere; check the address.")
+        return NotATodoServer(f"What answers at {self._url} is not a todo server; check the address.")
 
 
-def _seconds(retry_after: str) -> float:
-    """Of a Retry-After (RFC 9110, section 10.2.3) in seconds; a date counts as none."""
-    return float(retry_after) if retry_after.isdecimal() else 0
+def _parse_retry_after(value: str) -> float:
+    """Seconds (RFC 9110, section 10.2.3); a date counts as none."""
+    return float(value) if value.isdecimal() else 0
 
 
-def _why(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     if isinstance(error, TimeoutError | httpx.TimeoutException):
         return "it does not answer in time"
     return str(error) or type(error).__name__

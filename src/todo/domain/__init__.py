@@ -1,1 +1,1 @@
-"""The pure core: no framework, no clock, no randomness, no I/O."""
+"""The core: pure rules and use cases, on the standard library alone; no clock, no randomness, no I/O."""

@@ -1,4 +1,4 @@
-"""What the domain asks of the world. Adapters keep these promises; the contract suite holds them to it."""
+"""What the domain asks of a store. Adapters keep these promises; the contract suite holds them to it."""
 
 import re
 from collections.abc import Sequence
@@ -9,11 +9,8 @@ from uuid import UUID
 
 from todo.domain.task import Position, Task, UserId
 
-KEY_LIFETIME = timedelta(hours=24)
-"""How long an idempotency key is remembered, from the creation it was sent with."""
-
-PAGE_LENGTH = 1000
-"""The most tasks a store is asked for at once."""
+KEY_LIFETIME = timedelta(hours=24)  # how long an idempotency key is remembered, from the creation it was sent with
+PAGE_LENGTH = 1000  # the most tasks that a store is asked for at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +43,12 @@ class IdPrefix:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which tasks of a list are wanted; a part that is None asks for nothing."""
+    """Which tasks of a list are wanted; a part that is None does not filter."""
 
     completed: bool | None = None
     text: str | None = None
     """Keeps titles that contain it, both casefolded (Unicode, section 3.13: caseless matching)."""
-    ids: IdPrefix | None = None
-    """Keeps tasks whose id begins so."""
+    ids: IdPrefix | None = None  # keeps tasks whose id begins so
 
     def keeps(self, task: Task) -> bool:
         return (
@@ -62,80 +58,85 @@ class Filter:
         )
 
 
+class ListVersion(NamedTuple):
+    """Names one state of a person's list: two different states never share one.
+
+    The revision counts the changes since the epoch began. Another epoch begins when the person is erased and comes
+    back, and when the store is restored from a backup.
+    """
+
+    epoch: UUID | None  # none for a person who never added a task
+    revision: int
+
+
 class Page(NamedTuple):
-    """A stretch of a list, newest first."""
+    """A part of a list, newest first."""
 
     tasks: Sequence[Task]
-    more: bool
-    """Whether the list went on behind the last task when it was read."""
-    revision: int
-    """The owner's, of the moment when it was read, or of one before."""
+    more: bool  # whether the list continued after the last task when it was read
+    version: ListVersion  # the owner's, when the tasks were read
 
 
-class Added(NamedTuple):
-    task: Task
-    replayed: bool
-    """True when an idempotency key led to a task that was made before."""
+class Change(NamedTuple):
+    """What becomes of one task: added (nothing before), saved, or removed (nothing after)."""
+
+    before: Task | None  # as it was read from the store
+    after: Task | None
+
+
+class IdempotencyKey(NamedTuple):
+    text: str
+    request_digest: bytes  # equal for equal requests; 32 bytes
+
+
+class Applied(NamedTuple):
+    tasks: Sequence[Task]  # those that were added or saved, as stored, in the order of the changes
+    replayed: bool = False  # true when an idempotency key led to a task that was added before
 
 
 class TaskStore(Protocol):
-    """Keeps tasks, and for each person a counter: the revision, 0 at first.
+    """Stores tasks, and for each person a counter: the revision, 0 at first.
 
-    Every call is one atomic act. Each change of a person's tasks moves their revision by one and leaves its
-    new value on the changed task, so that the order of revisions is the order in which changes became
-    visible. A call that changes nothing moves nothing.
+    Every call is about one owner and is one atomic act. Each change moves the owner's revision by one and leaves the
+    new value on the changed task, so that the order of revisions is the order in which changes became visible. A call
+    that changes nothing moves nothing.
 
-    Every call may raise Unavailable; a change has then been made wholly or not at all.
+    Every call may raise Unavailable (its changes have then been made all or not at all) and OperatorNeeded.
     """
 
-    async def add(self, task: Task, key: str | None = None) -> Added:
-        """Keeps a new task, and returns it as it is kept: that one counts (a distant store may give it
-        another id and other times).
-
-        With a key: if the owner sent the same key less than KEY_LIFETIME before ``task.created_at``, nothing
-        is added, and the task that was added then is returned as it is now. Raises KeyReused if it was added
-        with another title, TaskNotFound if it has been removed since. However many such calls meet, one adds.
-        """
-        ...
-
-    async def get(self, asker: UserId, task_id: UUID) -> Task:
-        """The asker's task with this id. Raises TaskNotFound, or NotYours as ``Task.belonging_to`` does."""
-        ...
-
-    async def save(self, task: Task) -> Task:
-        """Replaces title, completed and updated_at of a task that was read from this store, and returns it
-        with its new revision. Raises TaskChanged unless the kept one is still at ``task.revision``."""
-        ...
-
-    async def remove(self, task: Task) -> None:
-        """Removes a task that was read from this store. Raises TaskChanged as ``save`` does."""
+    async def get(self, owner: UserId, task_id: UUID) -> Task:
+        """The owner's task with this id. Raises TaskNotFound, or NotYours if it belongs to another person."""
         ...
 
     async def list(
         self, owner: UserId, wanted: Filter, *, after: Position | None = None, limit: int = PAGE_LENGTH
     ) -> Page:
         """At most ``limit`` (1 to PAGE_LENGTH) of the owner's wanted tasks: newest ``created_at`` first, ties by
-        descending id, beginning behind the position ``after``."""
+        descending id, starting after the position ``after``."""
         ...
 
-    async def revision(self, owner: UserId) -> int:
-        """The owner's revision; 0 for a person who never changed anything. Costs the same however many tasks
-        they have."""
+    async def version(self, owner: UserId) -> ListVersion:
+        """Costs the same however many tasks there are."""
+        ...
+
+    async def apply(self, owner: UserId, changes: Sequence[Change], key: IdempotencyKey | None = None) -> Applied:
+        """Makes all the changes, or none. There is at least one, each is of another of the owner's tasks, and all
+        times are those of the tasks given. A store on another machine may give added tasks other ids and times.
+
+        Raises TaskChanged unless each task is still at the revision of its ``before``.
+
+        With a key, which goes with one addition: if the owner sent the same key less than KEY_LIFETIME before
+        ``created_at`` of the addition, nothing is added, and the task that was added then is returned as it is now.
+        Raises KeyReused if the digests differ, TaskNotFound if it has been removed since. However many such calls
+        meet, one adds.
+        """
         ...
 
 
-class Eraser(Protocol):
+class UserEraser(Protocol):
     """Forgets people."""
 
-    async def erase(self, person: UserId) -> int | None:
+    async def erase(self, owner: UserId) -> int | None:
         """Removes a person's tasks, keys and revision, in one atomic act. Returns how many tasks that were; None if
-        nothing was known of them. May raise Unavailable: all is gone then, or nothing."""
-        ...
-
-
-class TokenVerifier(Protocol):
-    """Says who a bearer token (RFC 6750) speaks for."""
-
-    async def verify(self, token: str) -> UserId:
-        """Raises InvalidToken, or Unavailable while that can't be judged."""
+        the person is unknown. May raise Unavailable: everything is gone then, or nothing."""
         ...

@@ -1,12 +1,17 @@
-"""Why something asked for is not done. Each refusal carries one sentence for the person who asked."""
+"""Why something that was asked for is not done. Each refusal carries one sentence for the person who asked."""
 
 
 class Refusal(Exception):
     """Base of all refusals; ``str()`` of one is safe to show to the person who asked."""
 
 
-class InvalidTitle(Refusal):
-    """The title breaks a rule; the sentence says which."""
+class InvalidField(Refusal):
+    """A field of a task breaks its rule; the sentence says which rule."""
+
+    def __init__(self, sentence: str, *path: str | int) -> None:
+        """``path`` leads to the wrong value: the field's name, then names and indexes inside its value."""
+        super().__init__(sentence)
+        self.path = path
 
 
 class TaskNotFound(Refusal):
@@ -24,26 +29,31 @@ class NotYours(Refusal):
 
 
 class TaskChanged(Refusal):
-    """The task is not, or no longer, at a revision the caller named."""
+    """The task is no longer at a revision that the caller named."""
 
     def __init__(self) -> None:
         super().__init__("The task has changed since you read it; read it again and repeat.")
 
 
 class KeyReused(Refusal):
-    """The idempotency key was used before, for a task with another title."""
+    """The idempotency key was used before, for another request."""
 
     def __init__(self) -> None:
-        super().__init__("This Idempotency-Key was used for another task; send a new key.")
+        super().__init__("This idempotency key was used for another request; send a new key.")
 
 
 class NotAuthenticated(Refusal):
-    """It is not known who asks; the sentence says how to be known."""
+    """It is not known who asks; the sentence says how to authenticate."""
 
 
 class InvalidToken(NotAuthenticated):
-    """A token came and was refused; the sentence says why, and of its claims at most the issuer's address."""
+    """A token came and was rejected; the sentence says why, and of its claims at most the issuer's origin."""
 
 
 class Unavailable(Refusal):
-    """Something this service stands on is away for now; asking again later may succeed."""
+    """Something that the service depends on is away for now; the same request may succeed later."""
+
+
+class OperatorNeeded(Refusal):
+    """Retrying will not help: whoever runs the service has to repair something. The sentence is for them, and says
+    nothing to those who only call the API."""

@@ -1,1 +1,1 @@
-"""The TaskStore in a database: SQLite or PostgreSQL, on SQLAlchemy Core."""
+"""The TaskStore in a database. What only PostgreSQL or only SQLite needs stands in the folder of that name."""

@@ -2,64 +2,82 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from datetime import datetime
+from typing import Any, Literal, NamedTuple, Protocol
 
 from sqlalchemy import Column, Engine, MetaData, Select, String, Table, select
 
-from todo.adapters.sql.chain import Chain
-from todo.adapters.sql.statements import Row
+from todo.adapters.sql.compiled import Row
 from todo.adapters.sql.tables import SCHEMA_VERSION, VERSION_TABLE
-from todo.domain.refusals import Unavailable
+from todo.domain.refusals import OperatorNeeded, Unavailable
 
-if TYPE_CHECKING:  # each is loaded by who works on that database
-    from sqlalchemy.dialects import postgresql, sqlite
+READY_TIMEOUT = 2  # seconds
 
-READY_TIMEOUT = 2
-"""Seconds."""
+Parameters = Mapping[str, Any]
+Read = Callable[[Parameters], Awaitable[Sequence[Row]]]  # runs a statement
+ReadBeside = Callable[[Parameters], Awaitable[tuple[Sequence[Row], Row | None]]]
+"""Runs two statements as one: the rows of the first, and the row of the second."""
 
-Read = Callable[[Mapping[str, Any]], Awaitable[Sequence[Row]]]
-"""Runs a statement with parameters."""
-ReadBeside = Callable[[Mapping[str, Any]], Awaitable[tuple[Sequence[Row], Any]]]
-"""Runs two statements as one, with parameters: the rows of the first, and the value of the second."""
+
+Kind = Literal["add", "save", "remove"]
+
+
+class RowChange(NamedTuple):
+    kind: Kind
+    row: Mapping[str, Any]
+    """The task's values by column; but of one that is saved or removed the revision at which it was read."""
+
+
+class KeyRow(NamedTuple):
+    """An idempotency key, and the creation time up to which keys are forgotten."""
+
+    key: str
+    request_digest: bytes
+    expired: datetime
 
 
 class Changed(NamedTuple):
     row: Row | None
-    """That of the chain's last link."""
-    again: bool
-    """Whether an earlier try was lost on its way, which may have been made all the same: what is missing or already
-    there may be its work."""
-
-
-Change = Callable[[Mapping[str, Any]], Awaitable[Changed]]
-"""Makes a change with parameters, wholly or not at all."""
+    """The owner's new revision; with a key what it leads to: task_id, request_digest, and the revision if that was
+    added just now. None if nothing was changed, because a task has moved on."""
+    maybe_applied: bool
+    """The outcome of an earlier attempt is unknown: what is missing, or there already, may be its work."""
 
 
 class Database(Protocol):
-    """Connects when it is first asked. What it prepares raises Unavailable, as ``meaning_of`` says."""
+    """Connects on first use. Every call raises what ``explain`` says of the driver's errors.
 
-    def insert(self, table: Table) -> "postgresql.Insert | sqlite.Insert":
-        """The dialect's own: both know ON CONFLICT, SQLAlchemy's common one does not."""
-        ...
+    ``change`` makes all its changes, each of another task of one owner, or none. Locks are taken in one order, tasks
+    by ascending id and then their owner, so that two changes never wait for each other in a circle. The owner's
+    revision moves once it is certain that something changes, and their row stays locked until that is visible: commit
+    order is revision order.
+    """
 
-    def reading(self, statement: Select[Any]) -> Read:
+    def prepare_read(self, statement: Select[Any]) -> Read:
         """For what takes no time, such as a row by its key."""
         ...
 
-    def reading_beside(self, statement: Select[Any], latest: Sequence[Column[Any]], beside: Select[Any]) -> ReadBeside:
-        """What two statements find at the very same moment. The first has its rows in descending order of these
-        columns, the second at most one row of one value, which is None without a row."""
+    def prepare_read_beside(
+        self, statement: Select[Any], order: Sequence[Column[Any]], beside: Select[Any]
+    ) -> ReadBeside:
+        """What two statements find at the very same moment. The first has its rows in descending ``order``; the second
+        returns at most one row."""
         ...
 
-    def changing(self, chain: Chain) -> Change: ...
+    async def change(self, owner: str, changes: Sequence[RowChange], key: KeyRow | None = None) -> Changed:
+        """A key goes with one addition: if it leads to another task already, nothing is added."""
+        ...
+
+    async def erase(self, owner: str) -> Changed:
+        """Removes a person with all their rows. The row holds how many tasks there were; None for no person."""
+        ...
 
     def engine(self) -> Engine:
         """SQLAlchemy's own, for the migrations. Its connections begin no transactions by themselves."""
         ...
 
-    def meaning_of(self, error: BaseException | None) -> Unavailable | None:
-        """Of an error of the driver: that the database is away, damaged, or has no schema yet. None for an error
-        that no waiting and no operator mends."""
+    def explain(self, error: BaseException | None) -> Unavailable | OperatorNeeded | None:
+        """What an error of the driver means to those who asked; None for a fault of this program."""
         ...
 
     def gauges(self) -> Mapping[str, float]:
@@ -69,15 +87,15 @@ class Database(Protocol):
     async def close(self) -> None: ...
 
 
-class Away(Unavailable):
+class DatabaseAway(Unavailable):
     """The database can't be reached."""
 
     def __init__(self) -> None:
         super().__init__("The database can't be reached; try again in a moment.")
 
 
-class SchemaIsOld(Unavailable):
-    """The schema is older than this program, or was never made."""
+class SchemaOutdated(Unavailable):
+    """The schema is older than this program, or does not exist yet: an upgrade is about to run, or was forgotten."""
 
     def __init__(self) -> None:
         super().__init__("The database's schema is older than this program; run `todo db upgrade`.")
@@ -86,15 +104,15 @@ class SchemaIsOld(Unavailable):
 _version = Table(VERSION_TABLE, MetaData(), Column("version_num", String(32), primary_key=True))
 
 
-async def check_ready(database: Database, within: float = READY_TIMEOUT) -> bool:
-    """Whether the schema is no newer than this program. Raises Unavailable while the database is away or its schema is
-    older."""
+async def check_ready(database: Database, timeout: float = READY_TIMEOUT) -> bool:  # noqa: ASYNC109 - of all of it
+    """Whether the schema is no newer than this program. Raises Unavailable while the database is away or its schema
+    outdated, and OperatorNeeded."""
     try:
-        async with asyncio.timeout(within):
-            names = await database.reading(select(_version.c.version_num))({})
+        async with asyncio.timeout(timeout):
+            names = await database.prepare_read(select(_version.c.version_num))({})
     except TimeoutError as error:
-        raise Unavailable(f"The database has not answered within {within:g} seconds.") from error
+        raise Unavailable(f"The database has not answered within {timeout:g} seconds.") from error
     newest = max((name for (name,) in names), default="")
     if newest < SCHEMA_VERSION:
-        raise SchemaIsOld
-    return newest == SCHEMA_VERSION  # a newer one is fine: migrations only add
+        raise SchemaOutdated
+    return newest == SCHEMA_VERSION  # a newer one works: migrations only add

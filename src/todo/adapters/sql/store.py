@@ -1,147 +1,149 @@
 """The TaskStore in a database."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, partial
-from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Integer, bindparam, select, true, tuple_
 
-from todo.adapters.sql import changes
-from todo.adapters.sql.database import Database, ReadBeside
-from todo.adapters.sql.statements import Row
-from todo.adapters.sql.tables import tasks, users
-from todo.domain.ports import KEY_LIFETIME, PAGE_LENGTH, Added, Filter, Page
+from todo.adapters.sql.compiled import Row
+from todo.adapters.sql.database import Database, KeyRow, ReadBeside, RowChange
+from todo.adapters.sql.tables import TASK_COLUMNS, make_row, tasks, users
+from todo.domain.ports import KEY_LIFETIME, PAGE_LENGTH, Applied, Change, Filter, IdempotencyKey, ListVersion, Page
 from todo.domain.refusals import KeyReused, TaskChanged, TaskNotFound, Unavailable
-from todo.domain.task import Position, Task, UserId
+from todo.domain.task import Position, Task, UserId, check_owner
 
-# In the order of Task's fields.
-_TASK = (
-    tasks.c.id,
-    tasks.c.user_id,
-    tasks.c.title,
-    tasks.c.completed,
-    tasks.c.created_at,
-    tasks.c.updated_at,
-    tasks.c.revision,
-)
-_TASK_PARAMETERS = [
-    changes.parameter("task_id" if column is tasks.c.id else column.name) for column in (*_TASK, tasks.c.title_folded)
-]
-_KEY_PARAMETERS = [changes.parameter(name) for name in ("key", "title_digest", "expired")]
-_task_of: Callable[[Row], Task] = partial(tuple.__new__, Task)
-"""Half as long as ``Task._make`` takes, which counts the fields anew."""
-_GET = select(*_TASK).where(tasks.c.id == bindparam("id"))
-_WANTED = {
+_make_task: Callable[[Row], Task] = partial(tuple.__new__, Task)
+"""Takes half as long as ``Task._make``, which counts the fields again."""
+
+_GET = select(*TASK_COLUMNS).where(tasks.c.user_id == bindparam("owner"), tasks.c.id == bindparam("id"))
+_GET_OWNER = select(tasks.c.user_id).where(tasks.c.id == bindparam("id"))
+_VERSION = select(users.c.epoch, users.c.revision).where(users.c.id == bindparam("owner"))
+_NEWEST_FIRST = (tasks.c.created_at, tasks.c.id)
+_CONDITIONS = {
     "completed": tasks.c.completed == bindparam("completed"),
     "pattern": tasks.c.title_folded.like(bindparam("pattern"), escape="/"),
     "first": tasks.c.id >= bindparam("first"),
     "last": tasks.c.id <= bindparam("last"),
-    "after_time": tuple_(tasks.c.created_at, tasks.c.id)
+    "after_time": tuple_(*_NEWEST_FIRST)
     < tuple_(bindparam("after_time", type_=tasks.c.created_at.type), bindparam("after_id", type_=tasks.c.id.type)),
     "after_id": true(),
 }
-_REVISION = select(users.c.revision).where(users.c.id == bindparam("owner"))
+"""What each parameter of a list asks for."""
 
 
 class SqlTaskStore:
-    """On PostgreSQL each call is one statement (two when ``add`` meets a used key), on SQLite each change is one
-    transaction. An Eraser, too."""
+    """Each call is one statement on PostgreSQL (two when a key was used before, and when there is no such task of the
+    owner's), and on SQLite each change is one transaction. A UserEraser, too."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._add = database.changing(changes.adding(database.insert))
-        self._add_once = database.changing(changes.adding_once(database.insert))
-        self._save = database.changing(changes.saving())
-        self._remove = database.changing(changes.removing())
-        self._erase = database.changing(changes.erasing())
-        self._get = database.reading(_GET)
-        self._revision = database.reading(_REVISION)
-        self._listing = cache(self._listing_of)
+        self._get = database.prepare_read(_GET)
+        self._get_owner = database.prepare_read(_GET_OWNER)
+        self._version = database.prepare_read(_VERSION)
+        self._list = cache(self._prepare_list)
 
-    async def add(self, task: Task, key: str | None = None) -> Added:
-        if key is not None:
-            return await self._add_with_key(task, key)
-        row, _ = await self._add(_given(task))
-        if row is None:  # an earlier try has made it
-            return Added(await self.get(task.owner, task.id), replayed=False)
-        return Added(task._replace(revision=row[0]), replayed=False)
-
-    async def _add_with_key(self, task: Task, key: str) -> Added:
-        digest = sha256(task.title.encode()).digest()
-        of_the_key = (key, digest, task.created_at - KEY_LIFETIME)
-        row, _ = await self._add_once(_given(task) | dict(zip(_KEY_PARAMETERS, of_the_key, strict=True)))
-        if row is None:  # an earlier try has made it
-            return Added(await self.get(task.owner, task.id), replayed=False)
-        kept_id, kept_digest, revision = row
-        if revision is not None:
-            return Added(task._replace(revision=revision), replayed=False)
-        if kept_digest != digest:
-            raise KeyReused
-        return Added(await self.get(task.owner, kept_id), replayed=True)
-
-    async def get(self, asker: UserId, task_id: UUID) -> Task:
-        kept = await self._kept(task_id)
-        if kept is None:
-            raise TaskNotFound
-        return kept.belonging_to(asker)
-
-    async def save(self, task: Task) -> Task:
-        row, again = await self._save(_given(task))
-        if row is not None:
-            return task._replace(revision=row[0])
-        kept = await self._kept(task.id) if again else None
-        if kept is not None and kept == task._replace(revision=kept.revision):
-            return kept
-        raise TaskChanged
-
-    async def remove(self, task: Task) -> None:
-        row, again = await self._remove(_given(task))
-        if row is None and not (again and await self._kept(task.id) is None):
-            raise TaskChanged
-
-    async def _kept(self, task_id: UUID) -> Task | None:
-        rows = await self._get({"id": task_id})
-        return _task_of(rows[0]) if rows else None
+    async def get(self, owner: UserId, task_id: UUID) -> Task:
+        rows = await self._get({"owner": owner, "id": task_id})
+        if not rows:
+            owners = await self._get_owner({"id": task_id})
+            check_owner(owners[0][0] if owners else None, owner)
+            raise TaskNotFound  # added a moment ago
+        return _make_task(rows[0])
 
     async def list(
         self, owner: UserId, wanted: Filter, *, after: Position | None = None, limit: int = PAGE_LENGTH
     ) -> Page:
-        parts: dict[str, Any] = {}
+        conditions: dict[str, Any] = {}
         if wanted.completed is not None:
-            parts["completed"] = wanted.completed
+            conditions["completed"] = wanted.completed
         if wanted.text is not None:
-            parts["pattern"] = "%" + re.sub("[/%_]", r"/\g<0>", wanted.text.casefold()) + "%"
+            conditions["pattern"] = "%" + re.sub("[/%_]", r"/\g<0>", wanted.text.casefold()) + "%"
         if wanted.ids is not None:
-            parts["first"], parts["last"] = wanted.ids.first, wanted.ids.last
+            conditions["first"], conditions["last"] = wanted.ids.first, wanted.ids.last
         if after is not None:
-            parts["after_time"], parts["after_id"] = after
+            conditions["after_time"], conditions["after_id"] = after
         # One more than asked for tells whether the list goes on.
-        rows, revision = await self._listing(*parts)({"owner": owner, "limit": limit + 1, **parts})
-        return Page(list(map(_task_of, rows[:limit])), more=len(rows) > limit, revision=revision or 0)
+        rows, version = await self._list(*conditions)({"owner": owner, "limit": limit + 1, **conditions})
+        return Page(list(map(_make_task, rows[:limit])), more=len(rows) > limit, version=_make_version(version))
 
-    async def revision(self, owner: UserId) -> int:
-        rows = await self._revision({"owner": owner})
-        return int(rows[0][0]) if rows else 0
+    async def version(self, owner: UserId) -> ListVersion:
+        rows = await self._version({"owner": owner})
+        return _make_version(rows[0] if rows else None)
 
-    async def erase(self, person: UserId) -> int | None:
-        row, again = await self._erase({changes.parameter("user_id"): person})
-        if row is None and again:
-            raise Unavailable("The database was away in between: the person is erased, or was never known.")
+    async def apply(self, owner: UserId, changes: Sequence[Change], key: IdempotencyKey | None = None) -> Applied:
+        if key is not None:
+            [(_, task)] = changes
+            assert task is not None
+            return await self._apply_once(owner, task, key)
+        row, maybe_applied = await self._database.change(owner, [_make_row_change(owner, change) for change in changes])
+        if row is not None:
+            before_all = row[0] - len(changes)
+            return Applied(
+                [
+                    after._replace(revision=before_all + number)
+                    for number, (_, after) in enumerate(changes, 1)
+                    if after is not None
+                ]
+            )
+        if maybe_applied:
+            return Applied([task for change in changes for task in await self._find_applied(owner, change)])
+        raise TaskChanged
+
+    async def erase(self, owner: UserId) -> int | None:
+        row, maybe_applied = await self._database.erase(owner)
+        if row is None and maybe_applied:
+            raise Unavailable("The connection was lost: the person has been erased, or was never known.")
         return None if row is None else int(row[0])
 
-    def _listing_of(self, *parts: str) -> ReadBeside:
-        """Beside the tasks their owner's revision: of the moment in which they were read, neither older nor newer."""
-        stretch = select(*_TASK).where(tasks.c.user_id == bindparam("owner"), *(_WANTED[part] for part in parts))
-        latest = (tasks.c.created_at, tasks.c.id)
-        return self._database.reading_beside(
-            stretch.order_by(*(column.desc() for column in latest)).limit(bindparam("limit", type_=Integer)),
-            latest,
-            _REVISION,
+    async def _apply_once(self, owner: UserId, task: Task, key: IdempotencyKey) -> Applied:
+        key_row = KeyRow(key.text, key.request_digest, expired=task.created_at - KEY_LIFETIME)
+        row, _ = await self._database.change(owner, [_make_row_change(owner, Change(None, task))], key_row)
+        if row is None:  # an earlier attempt has added it
+            return Applied([await self.get(owner, task.id)])
+        task_id, digest, revision = row
+        if revision is not None:
+            return Applied([task._replace(revision=revision)])
+        if digest != key.request_digest:
+            raise KeyReused
+        return Applied([await self.get(owner, task_id)], replayed=True)
+
+    async def _find_applied(self, owner: UserId, change: Change) -> Sequence[Task]:
+        """What an earlier attempt has made of a task; nothing if it was removed. Raises TaskChanged if it has not."""
+        before, after = change
+        task_id = after.id if after is not None else before.id  # type: ignore[union-attr] # one of them is there
+        rows = await self._get({"owner": owner, "id": task_id})
+        stored = _make_task(rows[0]) if rows else None
+        if stored is None and after is None:
+            return []
+        if stored is None or after is None:
+            raise TaskChanged
+        if before is not None and stored != after._replace(revision=stored.revision):
+            raise TaskChanged
+        return [stored]
+
+    def _prepare_list(self, *conditions: str) -> ReadBeside:
+        """Beside the tasks the owner's version at the moment in which they were read."""
+        statement = select(*TASK_COLUMNS).where(
+            tasks.c.user_id == bindparam("owner"), *(_CONDITIONS[name] for name in conditions)
+        )
+        return self._database.prepare_read_beside(
+            statement.order_by(*(column.desc() for column in _NEWEST_FIRST)).limit(bindparam("limit", type_=Integer)),
+            _NEWEST_FIRST,
+            _VERSION,
         )
 
 
-def _given(task: Task) -> dict[str, Any]:
-    return dict(zip(_TASK_PARAMETERS, (*task, task.title.casefold()), strict=True))
+def _make_row_change(owner: UserId, change: Change) -> RowChange:
+    before, after = change
+    row = make_row(after or before)  # type: ignore[arg-type] # one of them is there
+    row["user_id"] = owner
+    if before is not None:
+        row["revision"] = before.revision
+    return RowChange("add" if before is None else "remove" if after is None else "save", row)
+
+
+def _make_version(row: Row | None) -> ListVersion:
+    return ListVersion(None, 0) if row is None or row[1] is None else ListVersion(*row)

@@ -1,6 +1,7 @@
 """The tables. The migrations make them; a test compares the two."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -20,10 +21,9 @@ from sqlalchemy import (
     Uuid,
 )
 
-from todo.domain.task import TITLE_LENGTH, USER_ID_LENGTH
+from todo.domain.task import USER_ID_LENGTH, Task
 
-SCHEMA_VERSION = "0002"
-"""The newest migration's name. Names sort in the order in which migrations run."""
+SCHEMA_VERSION = "0001"  # the newest migration's name. Names sort in the order in which migrations run
 
 VERSION_TABLE = "schema_version"
 
@@ -37,15 +37,15 @@ metadata = MetaData(
 
 
 class _WithoutZone(TypeDecorator[datetime]):
-    """Aware and in UTC, though SQLite keeps no zone."""
+    """Aware and in UTC in Python; SQLite stores no time zone."""
 
     impl = DateTime
     cache_ok = True
 
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - SQLAlchemy gives it
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - SQLAlchemy's
         return None if value is None else value.astimezone(UTC)
 
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - SQLAlchemy gives it
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - SQLAlchemy's
         return None if value is None else value.replace(tzinfo=UTC)
 
 
@@ -55,15 +55,16 @@ users = Table(
     "users",
     metadata,
     Column("id", String(USER_ID_LENGTH), primary_key=True),
+    # Begins anew when a person is erased and comes back: the id of their first task since.
+    Column("epoch", Uuid, nullable=False),
     Column("revision", BigInteger, nullable=False),
-    Column("created_at", UtcDateTime, nullable=False),
 )
 
 tasks = Table(
     "tasks",
     metadata,
+    Column("user_id", ForeignKey(users.c.id, ondelete="CASCADE"), primary_key=True),
     Column("id", Uuid, primary_key=True),
-    Column("user_id", ForeignKey(users.c.id, ondelete="CASCADE"), nullable=False),
     Column("title", Text, nullable=False),
     # The title casefolded by Python: neither database folds case as Unicode says, nor as the other does.
     Column("title_folded", Text, nullable=False),
@@ -71,23 +72,40 @@ tasks = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
     Column("revision", BigInteger, nullable=False),
-    CheckConstraint(f"length(title) BETWEEN 1 AND {TITLE_LENGTH}", name="title_length"),
+    CheckConstraint("length(title) BETWEEN 1 AND 500", name="title_length"),
+    # To tell another person's task from one that does not exist.
+    Index("tasks_by_id", "id"),
     Index("tasks_in_list_order", "user_id", "created_at", "id"),
-    Index("tasks_of_a_state_in_list_order", "user_id", "completed", "created_at", "id"),
+    Index("tasks_by_state_in_list_order", "user_id", "completed", "created_at", "id"),
+    Index("tasks_by_revision", "user_id", "revision"),
 )
+
+TASK_COLUMNS = tuple(tasks.c["user_id" if name == "owner" else name] for name in Task._fields)
+"""In the order of the Task's fields."""
+
+_ROW_NAMES = (*(column.name for column in TASK_COLUMNS), "title_folded")
+
+CHANGING = [column.name for column in tasks.c if column.name not in ("user_id", "id", "created_at", "revision")]
+"""The columns in which a saved task may differ from the one before."""
+
+
+def make_row(task: Task) -> dict[str, Any]:
+    """A task's values, by column."""
+    return dict(zip(_ROW_NAMES, (*task, task.title.casefold()), strict=True))
+
 
 idempotency_keys = Table(
     "idempotency_keys",
     metadata,
-    # Deferred: the key is claimed before its owner's row is there.
+    # Deferred: the key is claimed before its owner's row exists.
     Column(
         "user_id",
         ForeignKey(users.c.id, ondelete="CASCADE", deferrable=True, initially="DEFERRED"),
         primary_key=True,
     ),
     Column("key", String(255), primary_key=True),
-    Column("title_digest", LargeBinary(32), nullable=False),
-    # No foreign key: the key outlives the task, lest a repeat make a second one.
+    Column("request_digest", LargeBinary(32), nullable=False),
+    # No foreign key: the key outlives the task, or a repeat would make a second one.
     Column("task_id", Uuid, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
 )

@@ -1,1 +1,1 @@
-"""Tokens: JWTs (RFC 7519) that say who asks."""
+"""Verifies bearer tokens: JSON Web Tokens (RFC 7519), signed with an issuer's keys or with a shared secret."""

@@ -5,31 +5,38 @@ import sys
 
 import rich_click as click
 
-from todo.entrypoints.cli.output import line_of_stdin, one_line, say
-from todo.entrypoints.cli.place import Place, place_of, settings_of, user_of, warn_of_plain_http
-from todo.entrypoints.cli.tasks import desk_at
-from todo.kept import Login, forget_login, keep_login
+from todo.entrypoints.cli.output import escape, print_line, read_line
+from todo.entrypoints.cli.session import open_session
+from todo.entrypoints.cli.target import (
+    Target,
+    find_target,
+    find_user,
+    load_client_settings,
+    load_server_settings,
+    warn_about_plain_http,
+)
+from todo.user_state import Login, remove_login, save_login
 
 
 @click.command()
 @click.option("--server", metavar="URL", help="The server.  [default: TODO_SERVER]")
 def login(server: str | None) -> None:
-    """Work on a server from now on: keeps its address, and a token that is asked for.
+    """Work on a server from now on: saves its address, and a token that it asks for.
 
-    The token is read from the terminal or from standard input, and kept where you alone can read it.
+    The token is read from the terminal or from standard input, and saved where only you can read it.
 
     Example: todo login --server https://todo.example.com
     """
-    settings = settings_of(server)
-    if settings.todo_server is None:
+    client = load_client_settings(server)
+    if client.todo_server is None:
         raise click.UsageError("name the server: todo login --server URL")
-    warn_of_plain_http(settings.todo_server)
-    is_asked = sys.stdin and sys.stdin.isatty()
-    token = click.prompt("Token", hide_input=True, err=True) if is_asked else line_of_stdin()
-    kept = Login(settings.todo_server, token.strip())
-    user = asyncio.run(_accepted(Place(settings, kept)))
-    keep_login(kept)
-    say(f"Logged in at {kept.server} as {one_line(user)}.")
+    warn_about_plain_http(client.todo_server)
+    is_terminal = sys.stdin and sys.stdin.isatty()
+    token = click.prompt("Token", hide_input=True, err=True) if is_terminal else read_line()
+    new = Login(client.todo_server, token.strip())
+    user = asyncio.run(_check_access(Target(load_server_settings(), client, new)))
+    save_login(new)
+    print_line(f"Logged in to {new.server} as {escape(user)}.")
 
 
 @click.command()
@@ -38,29 +45,28 @@ def logout() -> None:
 
     Example: todo logout
     """
-    say("Logged out." if forget_login() else "You were not logged in.")
+    print_line("Logged out." if remove_login() else "You were not logged in.")
 
 
 @click.command()
-@click.option("--server", metavar="URL", help="Ask for this server.  [default: TODO_SERVER]")
+@click.option("--server", metavar="URL", help="Ask about this server.  [default: TODO_SERVER]")
 def whoami(server: str | None) -> None:
-    """Say as whom you work, and where.
+    """Print who you are, and what commands work on.
 
     Example: todo whoami
     """
-    place = place_of(server)
-    if place.login is None:
-        where = place.settings.database_file or "PostgreSQL"
-        say(f"{one_line(user_of(None, place.settings))}, on {where}")
+    target = find_target(server)
+    if target.login is None:
+        print_line(f"{escape(find_user())}, on {target.settings.database_file or 'PostgreSQL'}")
     else:
-        say(f"{one_line(asyncio.run(_accepted(place)))}, at {place.login.server}")
+        print_line(f"{escape(asyncio.run(_check_access(target)))}, on {target.login.server}")
 
 
-async def _accepted(place: Place) -> str:
-    """Whom the server takes the token for. Raises InvalidToken, Unavailable."""
-    async with desk_at(place) as desk:
-        await desk.tasks.revision(desk.user)
-        return desk.user
+async def _check_access(target: Target) -> str:
+    """The person whom the server knows by the token. Raises InvalidToken, Unavailable."""
+    async with open_session(target) as session:
+        await session.tasks.version(session.user)
+        return session.user
 
 
 COMMANDS = (login, logout, whoami)

@@ -1,4 +1,4 @@
-"""What the command line prints: nothing in it can drive a terminal, or fall out of its columns."""
+"""What the command line prints: nothing in it can control a terminal, or break its columns."""
 
 import os
 import sys
@@ -15,78 +15,91 @@ from todo.domain.task import Task
 
 # Joins emoji, and letters of Arabic and of Indic scripts; it moves nothing.
 _JOINERS = "\u200c\u200d"
-_WIDE_FROM_HERE = "\ufe0f"
-"""Makes the character before it an emoji, of two cells."""
+_MAKES_WIDE = "\ufe0f"  # makes the character before it an emoji, of two cells
 
 
-def take_any_text() -> None:
-    """Whatever the terminal's encoding lacks is shown as an escape, and what is no text at all is read as some."""
+def accept_any_text() -> None:
+    """What the terminal's encoding lacks is printed as an escape, and input that is not valid text is replaced."""
     for stream, errors in ((sys.stdout, "backslashreplace"), (sys.stderr, "backslashreplace"), (sys.stdin, "replace")):
         if isinstance(stream, TextIOWrapper):  # and not None: a shell can close them
             stream.reconfigure(errors=errors)
 
 
-def line_of_stdin() -> str:
+def read_line() -> str:
+    """Of standard input."""
     return sys.stdin.readline() if sys.stdin else ""
 
 
-def one_line(text: str) -> str:
-    """Whatever is in it: line breaks, escape sequences and marks that turn the direction are shown as escapes."""
-    return "".join(c if c.isprintable() or c in _JOINERS else _shown(c) for c in text)
+def escape(text: str) -> str:
+    """As one line: line breaks, escape sequences and marks that change the writing direction become visible."""
+    return "".join(c if c.isprintable() or c in _JOINERS else _escape_character(c) for c in text)
 
 
-def _shown(character: str) -> str:
+def _escape_character(character: str) -> str:
     return " " if character.isspace() and character > "\x85" else character.encode("unicode_escape").decode()
 
 
-def cut(text: str, cells: int) -> str:
-    """At most so many cells of a terminal. Terminals differ in how they join characters, so the most is assumed."""
+def truncate(text: str, cells: int) -> str:
+    """To at most so many cells of a terminal. Terminals differ in how they join characters, so the most is assumed."""
     used = fitting = 0
     for character in text:
-        used += 1 if character == _WIDE_FROM_HERE else get_character_cell_size(character)
+        used += 1 if character == _MAKES_WIDE else get_character_cell_size(character)
         if used > cells:
             return text[:fitting] + "…"
         fitting += used < cells
     return text
 
 
-def line_of(task: Task, name: str) -> str:
-    """The title comes last, so that a terminal that measures it otherwise moves no column."""
-    columns = f"{name}  {'[x]' if task.completed else '[ ]'}  {local_time(task.created_at)}  "
-    title = one_line(task.title)
+def format_row(task: Task, name: str) -> str:
+    """The title comes last, so that a terminal that measures it differently shifts no column."""
+    columns = f"{name}  {'[x]' if task.completed else '[ ]'}  {format_time(task.created_at)}  "
+    title = escape(task.title)
     if sys.stdout.isatty():
         width = os.get_terminal_size(sys.stdout.fileno()).columns or 80  # some terminals do not say
-        title = cut(title, max(width - len(columns), 10))
+        title = truncate(title, max(width - len(columns), 10))
     return columns + title
 
 
-def local_time(moment: datetime) -> str:
+def format_details(task: Task) -> str:
+    """Everything about a task, a line each."""
+    lines = [
+        ("id", str(task.id)),
+        ("title", escape(task.title)),
+        ("done", "yes" if task.completed else "no"),
+        ("created", format_time(task.created_at)),
+        ("changed", format_time(task.updated_at)),
+    ]
+    return "\n".join(f"{name:7}  {value}" for name, value in lines)
+
+
+def format_time(moment: datetime) -> str:
+    """In the local time zone."""
     return f"{moment.astimezone():%Y-%m-%d %H:%M}"
 
 
-def say(text: str, *, faint: bool = False) -> None:
+def print_line(text: str, *, faint: bool = False) -> None:
     has_colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
     click.echo(click.style(text, dim=True) if faint and has_colour else text, color=has_colour)
 
 
-NEWER = "the database's schema is newer than this program, which works with it all the same; better use a newer one"
+NEWER_SCHEMA = "the database's schema is newer than this program; it works, but a newer release is recommended"
 
 
-def complain(text: str, status: int) -> int:
-    click.echo(f"todo: {one_line(text)}", err=True)
-    return status
+def print_error(text: str) -> None:
+    """One line on standard error."""
+    click.echo(f"todo: {escape(text)}", err=True)
 
 
-def shortest_names(ids: Sequence[UUID], among: Sequence[UUID]) -> Iterator[str]:
-    """The shortest beginning of each id that no other among those has."""
+def shorten_ids(ids: Sequence[UUID], among: Sequence[UUID]) -> Iterator[str]:
+    """The shortest prefix of each id that no other among those has."""
     ordered = sorted({str(task_id) for task_id in among})
-    alike = [0, *(_alike(one, other) for one, other in pairwise(ordered)), 0]
-    lengths = {name: max(alike[place : place + 2]) + 1 for place, name in enumerate(ordered)}
+    common = [0, *(_count_common(one, other) for one, other in pairwise(ordered)), 0]
+    lengths = {name: max(common[place : place + 2]) + 1 for place, name in enumerate(ordered)}
     for name in map(str, ids):
         shortest = name[: lengths[name]]
         yield name[: len(shortest) + 1] if shortest.endswith("-") else shortest
 
 
-def _alike(one: str, other: str) -> int:
-    """How many characters they begin with in common."""
+def _count_common(one: str, other: str) -> int:
+    """Characters at the beginning that are the same in both."""
     return next(place for place, (a, b) in enumerate(zip(one, other, strict=True)) if a != b)

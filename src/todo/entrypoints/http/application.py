@@ -11,13 +11,15 @@ from litestar import Litestar, Response, Router, get
 from litestar.types import ASGIApp
 
 from todo.composition import Service, compose
+from todo.domain.refusals import OperatorNeeded, Unavailable
 from todo.entrypoints.http import docs, problems
-from todo.entrypoints.http.authentication import authenticated
+from todo.entrypoints.http.authentication import authenticate_with
 from todo.entrypoints.http.cors import Cors
-from todo.entrypoints.http.edge import Edge
-from todo.entrypoints.http.logs import RequestLog
+from todo.entrypoints.http.logs import AccessLog
+from todo.entrypoints.http.middleware import Middleware
+from todo.entrypoints.http.shortcuts import call_handlers_directly
 from todo.entrypoints.http.tasks import LONG_READS, TaskController, options_of_list, options_of_task
-from todo.settings import InvalidSetting, Settings, load
+from todo.settings import InvalidSetting, ServerSettings, load_settings
 
 if TYPE_CHECKING:  # loaded where it is switched on
     from todo.entrypoints.http.metrics import Metrics
@@ -26,26 +28,26 @@ if TYPE_CHECKING:  # loaded where it is switched on
 logger = logging.getLogger("todo.http")
 
 
-def create_app(
+def make_app(
     service: Service,
     *,
     cors_origins: Sequence[str] = (),
-    requests_at_once: int = 256,
-    log: RequestLog | None = None,
+    max_concurrent_requests: int = 256,
+    access_log: AccessLog | None = None,
     metrics: "Metrics | None" = None,
     tracing: "Tracing | None" = None,
 ) -> ASGIApp:
     class Controller(TaskController):
-        middleware = (authenticated(service.tokens),)
+        middleware = (call_handlers_directly(authenticate_with(service.tokens)),)
         tasks = service.tasks
         long_reads = asyncio.Semaphore(LONG_READS)
 
     @asynccontextmanager
-    async def closing(_: Litestar) -> AsyncIterator[None]:
+    async def close_at_the_end(_: Litestar) -> AsyncIterator[None]:
         yield
         await service.close()
-        if log is not None:
-            log.flush()
+        if access_log is not None:
+            access_log.flush()
         if tracing is not None:
             await asyncio.to_thread(tracing.close)
 
@@ -55,68 +57,71 @@ def create_app(
 
     @get("/health/ready")
     async def ready() -> dict[str, str]:
-        await service.check_ready()
+        try:
+            await service.check_ready()
+        except OperatorNeeded as error:
+            raise Unavailable("The database can't be used; the log says why.") from error
         return {"status": "ok"}
 
-    handlers: list[Any] = [live, ready, docs.openapi_json, docs.page, docs.start, docs.asset]
+    handlers: list[Any] = [live, ready, *docs.HANDLERS]
     if metrics is not None:
 
         @get("/metrics")
-        async def scraped() -> Response[bytes]:
-            return Response(metrics.page(), media_type=metrics.MEDIA_TYPE)
+        async def render_metrics() -> Response[bytes]:
+            return Response(metrics.render(), media_type=metrics.MEDIA_TYPE)
 
-        handlers.append(scraped)
+        handlers.append(render_metrics)
     api = Router("/api", route_handlers=[options_of_list, options_of_task, Controller])
     app = Litestar(
         route_handlers=[api, *handlers],
         exception_handlers={Exception: problems.respond},
-        lifespan=[closing],
+        lifespan=[close_at_the_end],
         openapi_config=None,
         logging_config=None,
     )
-    observers = [observer for observer in (log, metrics, tracing) if observer is not None]
-    return Edge(app, Cors(cors_origins), requests_at_once, observers)
+    observers = [observer for observer in (access_log, metrics, tracing) if observer is not None]
+    return Middleware(app, Cors(cors_origins), max_concurrent_requests, observers)
 
 
-def from_environment() -> ASGIApp:
-    """For an ASGI server that imports its application. Raises InvalidSetting."""
-    return from_settings(load(os.environ))
+def make_app_from_environment() -> ASGIApp:
+    """Raises InvalidSetting."""
+    return make_app_from_settings(load_settings(ServerSettings, os.environ))
 
 
-def from_settings(settings: Settings) -> ASGIApp:
+def make_app_from_settings(settings: ServerSettings) -> ASGIApp:
     """Raises InvalidSetting."""
     if settings.key_set_url is not None and not settings.audiences:
         logger.warning(
-            "JWT_AUDIENCE is not set: a token that the same issuer made for another service is taken here too"
+            "JWT_AUDIENCE is not set: a token that the same issuer made for another service is accepted here, too"
         )
     service = compose(settings)
     metrics = None
     if settings.metrics:
         from todo.entrypoints.http.metrics import Metrics
 
-        metrics = Metrics(service.readings)
-    tracing = _tracing(settings)
-    return create_app(
+        metrics = Metrics(service.read_stats)
+    tracing = _load_tracing(settings)
+    return make_app(
         service,
         cors_origins=settings.cors_origins,
-        requests_at_once=settings.requests_at_once,
-        log=RequestLog(settings.log_hash_key) if settings.request_log else None,
+        max_concurrent_requests=settings.max_concurrent_requests,
+        access_log=AccessLog(settings.log_hash_key) if settings.access_log else None,
         metrics=metrics,
         tracing=None if tracing is None else tracing(),
     )
 
 
-def check(settings: Settings) -> None:
-    """Raises InvalidSetting if ``from_settings`` would; makes no application."""
+def check_settings(settings: ServerSettings) -> None:
+    """Raises InvalidSetting if ``make_app_from_settings`` would; makes no application."""
     compose(settings)
-    _tracing(settings)
+    _load_tracing(settings)
 
 
-def _tracing(settings: Settings) -> "type[Tracing] | None":
-    if not settings.traces:
+def _load_tracing(settings: ServerSettings) -> "type[Tracing] | None":
+    if not settings.tracing:
         return None
     try:
         from todo.entrypoints.http.tracing import Tracing
     except ImportError:
-        raise InvalidSetting("TRACES wants OpenTelemetry, which comes with the extra todo[otel]") from None
+        raise InvalidSetting("TRACING needs OpenTelemetry, which comes with the extra todo[otel]") from None
     return Tracing

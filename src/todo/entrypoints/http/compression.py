@@ -1,61 +1,34 @@
-"""Content codings (RFC 9110, section 8.4): gzip (RFC 1952), and zstd (RFC 8878) for those who ask for it."""
+"""Compresses responses with gzip (RFC 1952) for clients that ask for it (RFC 9110, section 12.5.3)."""
 
 import asyncio
 import re
-import sys
 import zlib
 from collections.abc import AsyncGenerator, AsyncIterable
-from typing import Protocol
 
-SHORTEST = 1024
-"""Bytes of an answer that is worth it. A shorter one fits into a packet as it is."""
+MIN_LENGTH = 1024  # bytes of a response that is worth it. A shorter one fits into a packet as it is
 
-_AT_ONCE = 32 * 1024
-"""Bytes that are compressed where they are, in half a millisecond; more go to a thread."""
+_INLINE_LENGTH = 32 * 1024
+"""Larger parts are compressed in a thread; up to this size (about 0.5 ms) it is done inline."""
 
-_GZIP_LEVEL = 4
-_GZIP_WINDOW = 16 + zlib.MAX_WBITS  # zlib's way to say gzip
+_LEVEL = 4
+_GZIP_FORMAT = 16 + zlib.MAX_WBITS  # zlib's way to say gzip
 
-_CODING = re.compile(r"\s*(gzip|zstd|\*)\s*(?:;\s*q\s*=\s*([01](?:\.[0-9]{0,3})?)\s*)?", re.IGNORECASE)
+_CODING = re.compile(r"\s*(gzip|\*)\s*(?:;\s*q\s*=\s*([01](?:\.[0-9]{0,3})?)\s*)?", re.IGNORECASE)
 
 
-class Compressor(Protocol):
-    def compress(self, data: bytes, /) -> bytes: ...
-
-    def flush(self) -> bytes: ...
-
-
-def coding_for(accept_encoding: str | None) -> str | None:
-    """The coding that a client likes best of those that are known here; None if it wants the answer as it is."""
-    weights: dict[str, float] = {}
-    for part in (accept_encoding or "").split(","):
-        known = _CODING.fullmatch(part)
-        if known is not None:
-            weights[known[1].lower()] = float(known[2] or 1)
-    # The smaller of two that are liked alike. Who says only * is not known to understand zstd.
-    liked = [(weights.get("zstd", 0), "zstd"), (weights.get("gzip", weights.get("*", 0)), "gzip")]
-    weight, coding = max(liked, key=lambda choice: choice[0])
-    return coding if weight > 0 else None
+def accepts_gzip(accept_encoding: str | None) -> bool:
+    codings = filter(None, map(_CODING.fullmatch, (accept_encoding or "").split(",")))
+    weights = {coding[1].lower(): float(coding[2] or 1) for coding in codings}
+    return weights.get("gzip", weights.get("*", 0)) > 0
 
 
-def _compressor(coding: str) -> Compressor:
-    if coding == "zstd":  # loaded only now: few ask
-        if sys.version_info >= (3, 14):
-            from compression.zstd import ZstdCompressor
-        else:
-            from backports.zstd import ZstdCompressor
-        return ZstdCompressor()
-    return zlib.compressobj(_GZIP_LEVEL, wbits=_GZIP_WINDOW)
-
-
-async def compressed(parts: AsyncIterable[bytes], coding: str) -> AsyncGenerator[bytes, None]:
-    """The parts in this coding, without holding up the event loop."""
-    compressor = _compressor(coding)
+async def compress(parts: AsyncIterable[bytes]) -> AsyncGenerator[bytes, None]:
+    compressor = zlib.compressobj(_LEVEL, wbits=_GZIP_FORMAT)
     async for part in parts:
-        if len(part) > _AT_ONCE:
-            done = await asyncio.to_thread(compressor.compress, part)
+        if len(part) > _INLINE_LENGTH:
+            compressed = await asyncio.to_thread(compressor.compress, part)
         else:
-            done = compressor.compress(part)
-        if done:
-            yield done
+            compressed = compressor.compress(part)
+        if compressed:
+            yield compressed
     yield compressor.flush()

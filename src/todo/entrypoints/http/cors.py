@@ -1,45 +1,45 @@
-"""Cross-origin calls from browsers (the Fetch standard, CORS protocol).
+"""Cross-origin requests from browsers (the Fetch standard, CORS protocol).
 
-Litestar's own overwrites Vary, takes patterns for origins, and refuses a preflight in plain text.
+Litestar's own CORS overwrites Vary, takes patterns for origins, and rejects a preflight in plain text.
 """
 
 from collections.abc import Collection
 
-from todo.entrypoints.http.replies import Headers
+from todo.entrypoints.http.problems import Headers
 
 _METHODS = b"GET, HEAD, POST, PATCH, PUT, DELETE"
-_SENT = b"Authorization, Content-Type, If-Match, If-None-Match, Idempotency-Key, X-Request-Id"
-_READ = b"ETag, Link, Location, Retry-After, Idempotency-Replayed, X-Request-Id, WWW-Authenticate"
+_REQUEST_HEADERS = b"Authorization, Content-Type, If-Match, If-None-Match, Idempotency-Key, X-Request-Id"
+_EXPOSED_HEADERS = b"ETag, Link, Location, Retry-After, Idempotency-Replayed, X-Request-Id, WWW-Authenticate"
 _MAX_AGE = b"3600"  # seconds a browser remembers a preflight
 
 
 class Cors:
-    """``origins`` may call, or anybody if it is ``*``: tokens are sent on purpose, not by the browser itself."""
+    """``origins`` may call, or anybody if it is ``*``: a token is sent by the page's own code, never by the browser."""
 
     def __init__(self, origins: Collection[str]) -> None:
         self._origins = frozenset(origin.encode() for origin in origins)
 
-    def preflight(self, request: Headers) -> Headers | None:
-        """What a preflight is answered with; None if the request is none, or of somebody who may not call."""
-        if self._allowed(request) is None or _first(request, b"access-control-request-method") is None:
+    def preflight_headers(self, request: Headers) -> Headers | None:
+        """Of the answer to a preflight; None if the request is none, or of an origin that may not call."""
+        if self._allow_origin(request) is None or _first(request, b"access-control-request-method") is None:
             return None
         return [
             (b"access-control-allow-methods", _METHODS),
-            (b"access-control-allow-headers", _SENT),
+            (b"access-control-allow-headers", _REQUEST_HEADERS),
             (b"access-control-max-age", _MAX_AGE),
         ]
 
-    def added(self, request: Headers) -> Headers:
-        """What every answer says besides."""
+    def response_headers(self, request: Headers) -> Headers:
+        """For every response."""
         if not self._origins:
             return []
-        origin = self._allowed(request)
+        origin = self._allow_origin(request)
         vary = (b"vary", b"Origin")
         if origin is None:
             return [vary]
-        return [(b"access-control-allow-origin", origin), (b"access-control-expose-headers", _READ), vary]
+        return [(b"access-control-allow-origin", origin), (b"access-control-expose-headers", _EXPOSED_HEADERS), vary]
 
-    def _allowed(self, request: Headers) -> bytes | None:
+    def _allow_origin(self, request: Headers) -> bytes | None:
         origin = _first(request, b"origin")
         if origin is None:
             return None

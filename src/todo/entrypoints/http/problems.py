@@ -1,4 +1,4 @@
-"""Every error that a client sees is made here: a problem document (RFC 9457)."""
+"""Every error that a client sees is rendered here, as a problem document (RFC 9457)."""
 
 import logging
 import traceback
@@ -10,15 +10,14 @@ import msgspec
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
-from todo.domain.refusals import InvalidTitle, InvalidToken, NotAuthenticated, Refusal, Unavailable
-from todo.wire import Fault, Problem, status_of
+from todo.domain.refusals import InvalidField, InvalidToken, NotAuthenticated, OperatorNeeded, Refusal, Unavailable
+from todo.http_contract.documents import ErrorItem, Problem, format_pointer, get_status
 
 logger = logging.getLogger("todo.http")
 
 MEDIA_TYPE = "application/problem+json"
 
-RETRY_AFTER = 1
-"""Seconds after which a client whose request met something away may ask again."""
+RETRY_AFTER = 1  # seconds after which a client may repeat a request that was refused with 503
 
 # RFC 9110's phrases, where those of older Pythons are older.
 _PHRASES = {413: "Content Too Large", 422: "Unprocessable Content"}
@@ -31,29 +30,33 @@ _DETAILS = {
     413: TOO_LARGE,
 }
 
+Headers = list[tuple[bytes, bytes]]
+
 
 class InvalidRequest(Exception):
     """A request that breaks the contract's form: 400, or the status given."""
 
-    def __init__(self, detail: str, *errors: Fault, status: int = 400) -> None:
+    def __init__(self, detail: str, *errors: ErrorItem, status: int = 400) -> None:
         self.detail = detail
         self.errors = errors or msgspec.UNSET
         self.status = status
 
 
-def phrase(status: int) -> str:
+def get_phrase(status: int) -> str:
     return _PHRASES.get(status) or HTTPStatus(status).phrase
 
 
-def problem_of(error: Exception) -> tuple[Problem, dict[str, str]]:
-    """The document and the headers for whatever a request met."""
+def render(error: Exception) -> tuple[int, Headers, bytes]:
+    """Status, headers and body of the answer to a request that met this error."""
     headers: dict[str, str] = {}
-    errors: tuple[Fault, ...] | msgspec.UnsetType = msgspec.UNSET
+    errors: tuple[ErrorItem, ...] | msgspec.UnsetType = msgspec.UNSET
     match error:
+        case OperatorNeeded():
+            status, detail = 500, "Internal server error"
         case Refusal():
-            status, detail = status_of(error), str(error)
-            if isinstance(error, InvalidTitle):
-                errors = (Fault(detail=detail, pointer="/title"),)
+            status, detail = get_status(error), str(error)
+            if isinstance(error, InvalidField):
+                errors = (ErrorItem(detail=detail, pointer=format_pointer(error.path)),)
             elif isinstance(error, InvalidToken):
                 headers["WWW-Authenticate"] = 'Bearer error="invalid_token"'  # RFC 6750, section 3
             elif isinstance(error, NotAuthenticated):
@@ -67,30 +70,27 @@ def problem_of(error: Exception) -> tuple[Problem, dict[str, str]]:
         case HTTPException(status_code=404 | 405 | 413 as status):
             detail, headers = _DETAILS[status], dict(error.headers or {})
         case HTTPException(status_code=status) if status < 500:
-            detail = f"{phrase(status)}: the request is not as /openapi.json describes it."
+            detail = f"{get_phrase(status)}: the request is not as /openapi.json describes it."
         case _:
             status, detail = 500, "Internal server error"
-    return Problem(title=phrase(status), status=status, detail=detail, errors=errors), headers
-
-
-def render(error: Exception) -> tuple[int, bytes, dict[str, str]]:
-    """Status, body and headers."""
-    problem, headers = problem_of(error)
-    return problem.status, msgspec.json.encode(problem), headers
+    body = msgspec.json.encode(Problem(title=get_phrase(status), status=status, detail=detail, errors=errors))
+    raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    raw += [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", b"%d" % len(body))]
+    return status, raw, body
 
 
 def respond(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Litestar's handler for every exception."""
-    status, body, headers = render(error)
-    # What is away without a cause was told when it went away, and not with every request since.
+    status, headers, body = render(error)
+    # Something that went away was logged when it did, and is not logged with every request since.
     if status >= 500 and (error.__cause__ is not None or not isinstance(error, Unavailable)):
         log_cause(error, request.scope)
-    return Response(body, status_code=status, headers=headers, media_type=MEDIA_TYPE)
+    return Response(body, status_code=status, headers={name.decode(): value.decode() for name, value in headers})
 
 
 def log_cause(error: BaseException, scope: Mapping[str, Any]) -> None:
-    """Where it happened and what kind of error it was, down to its first cause. Not what the errors say: that may
-    be a title, a token or a connection string."""
+    """Logs where it happened and what kind of error it was, down to its first cause. Not what the errors say, which may
+    be a title, a token or a connection string; but for those that are written for the operator."""
     lines: list[str] = []
     causes: list[BaseException | None] = [error]
     seen: list[BaseException] = []
@@ -99,7 +99,8 @@ def log_cause(error: BaseException, scope: Mapping[str, Any]) -> None:
         if cause is None or cause in seen:  # errors may be causes of each other
             continue
         seen.append(cause)
-        lines.append(f"{type(cause).__module__}.{type(cause).__qualname__} {getattr(cause, 'sqlstate', None) or ''}")
+        message = cause if isinstance(cause, OperatorNeeded) else getattr(cause, "sqlstate", None) or ""
+        lines.append(f"{type(cause).__module__}.{type(cause).__qualname__} {message}")
         lines += [
             f"  {frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(cause.__traceback__)
         ]

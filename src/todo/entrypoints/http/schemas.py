@@ -1,91 +1,79 @@
-"""What is sent and what comes back, as the JSON Schemas of the OpenAPI document."""
+"""The JSON Schemas of a task and of the bodies that create or change one, derived from the domain's fields."""
 
+from collections.abc import Iterable
 from typing import Any
 
-from todo.domain.task import TITLE_LENGTH, USER_ID_LENGTH
+from todo.domain.fields import Flag, Rule, Text
+from todo.domain.task import FIELDS, USER_ID_LENGTH, Field, Task
+from todo.http_contract.documents import WIRE_NAMES
 
 Json = dict[str, Any]
 
-# A title as it may be sent: white space that is trimmed, and in between the rule. No control character but three.
 _SPACE = r"\t\n\r \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 _CONTROL = r"\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f"
-_TITLE = f"^[{_SPACE}]*[^{_SPACE}{_CONTROL}]([^{_CONTROL}]{{0,{TITLE_LENGTH - 2}}}[^{_SPACE}{_CONTROL}])?[{_SPACE}]*$"
-_TITLE_RULE = (
-    f"1 to {TITLE_LENGTH} characters (Unicode code points) after surrounding white space is trimmed; "
-    "no control character but tab, line feed and carriage return."
-)
 
-ID_PREFIX = "^([0-9a-f]{1,8}|[0-9a-f]{8}-([0-9a-f]{4}-){0,2}[0-9a-f]{0,4}|[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{0,12})$"
+# Fields that clients cannot set.
+_READ_ONLY: dict[str, Json] = {
+    "id": {"type": "string", "format": "uuid", "description": "A version 7 UUID; newer tasks have greater IDs."},
+    "owner": {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": USER_ID_LENGTH,
+        "description": "The owner: the `sub` claim of their token.",
+    },
+    "created_at": {"type": "string", "format": "date-time", "description": "In UTC."},
+    "updated_at": {"type": "string", "format": "date-time", "description": "In UTC; never decreases."},
+    "revision": {"type": "integer", "minimum": 1, "description": "The number in the task's ETag, for use in If-Match."},
+}
 
 
-def task() -> Json:
+def make_schemas() -> dict[str, Json]:
+    """The schemas Task, NewTask, Rename and TaskChange, by name."""
+    at_creation = [field for field in FIELDS if field.rule.at_creation]
+    title = [field for field in FIELDS if field.name == "title"]
+    ignored = "Other fields are ignored."
     return {
-        "type": "object",
-        "required": ["id", "title", "completed", "user_id", "created_at", "updated_at", "revision"],
-        "properties": {
-            "id": {"type": "string", "format": "uuid", "description": "A UUID of version 7: later ones sort later."},
-            "title": {"type": "string", "minLength": 1, "maxLength": TITLE_LENGTH, "description": _TITLE_RULE},
-            "completed": {"type": "boolean"},
-            "user_id": {
+        "Task": _make_task(),
+        "NewTask": _make_body(ignored, at_creation) | {"required": [f.name for f in at_creation if f.rule.is_required]},
+        "Rename": _make_body(ignored, title) | {"required": ["title"]},
+        "TaskChange": _make_body(f"At least one of these fields. {ignored}", FIELDS)
+        | {"anyOf": [{"required": [field.name]} for field in FIELDS]},
+    }
+
+
+def _make_task() -> Json:
+    schemas = _READ_ONLY | {field.name: _make_value(field.rule, is_sent=False) for field in FIELDS}
+    properties = {WIRE_NAMES.get(name, name): schemas[name] for name in Task._fields}
+    return {"type": "object", "required": list(properties), "properties": properties}
+
+
+def _make_body(description: str, fields: Iterable[Field]) -> Json:
+    properties = {field.name: _make_value(field.rule, is_sent=True) for field in fields}
+    return {"type": "object", "description": description, "properties": properties}
+
+
+def _make_value(rule: Rule, *, is_sent: bool) -> Json:
+    """The schema of a field's value, in a request (``is_sent``) or in a response."""
+    match rule:
+        case Text(max_length=length, is_required=True):
+            edge, inner = f"[^{_SPACE}{_CONTROL}]", f"[^{_CONTROL}]"
+            pattern = f"^[{_SPACE}]*{edge}({inner}{{0,{length - 2}}}{edge})?[{_SPACE}]*$"
+            return {
                 "type": "string",
                 "minLength": 1,
-                "maxLength": USER_ID_LENGTH,
-                "description": "Whose it is: the sub of their token.",
-            },
-            "created_at": {"type": "string", "format": "date-time", "description": "In UTC."},
-            "updated_at": {"type": "string", "format": "date-time", "description": "In UTC; never moves back."},
-            "revision": {
-                "type": "integer",
-                "minimum": 1,
-                "description": "What its ETag says, for an If-Match after a list.",
-            },
-        },
-    }
-
-
-def _title() -> Json:
-    return {"type": "string", "minLength": 1, "pattern": _TITLE, "description": _TITLE_RULE}
-
-
-def new_task() -> Json:
-    return {
-        "type": "object",
-        "description": "Other fields are ignored.",
-        "required": ["title"],
-        "properties": {"title": _title()},
-    }
-
-
-def task_change() -> Json:
-    return {
-        "type": "object",
-        "description": "At least one of these; other fields are ignored.",
-        "properties": {"title": _title(), "completed": {"type": "boolean"}},
-        "anyOf": [{"required": ["title"]}, {"required": ["completed"]}],
-    }
-
-
-def problem() -> Json:
-    return {
-        "type": "object",
-        "required": ["type", "title", "status", "detail"],
-        "properties": {
-            "type": {"type": "string", "format": "uri-reference"},
-            "title": {"type": "string", "description": "The status's own phrase."},
-            "status": {"type": "integer"},
-            "detail": {"type": "string", "description": "One sentence for a person."},
-            "errors": {
-                "type": "array",
-                "description": "What is wrong with which part of the body or which parameter.",
-                "items": {
-                    "type": "object",
-                    "required": ["detail"],
-                    "properties": {
-                        "pointer": {"type": "string", "description": "A JSON Pointer (RFC 6901) into the body."},
-                        "parameter": {"type": "string", "description": "The parameter's or header's name."},
-                        "detail": {"type": "string"},
-                    },
-                },
-            },
-        },
-    }
+                **({"pattern": pattern} if is_sent else {"maxLength": length}),
+                "description": f"1 to {length} characters (Unicode code points), not counting leading and trailing "
+                "white space, which is removed. Tab, line feed and carriage return are the only control characters "
+                "allowed.",
+            }
+        case Text(max_length=length):
+            return {
+                "type": ["string", "null"],
+                "maxLength": length,
+                **({"pattern": f"^[^{_CONTROL}]*$"} if is_sent else {}),
+                "description": f"Up to {length} characters, stored as sent; blank text becomes null.",
+            }
+        case Flag():
+            return {"type": "boolean"}
+        case _:
+            raise TypeError(f"no schema for {rule}")

@@ -1,6 +1,6 @@
-"""Traces by OpenTelemetry: a span for each request, in the trace of whoever called. Loaded only where switched on.
+"""OpenTelemetry: a span for each request, in the caller's trace. Loaded only where it is switched on.
 
-Where spans go is said by OpenTelemetry's own settings, such as OTEL_EXPORTER_OTLP_ENDPOINT.
+OpenTelemetry's own settings, such as OTEL_EXPORTER_OTLP_ENDPOINT, say where spans are sent.
 """
 
 from time import perf_counter, time_ns
@@ -12,7 +12,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from todo.entrypoints.http.edge import Served
+from todo.entrypoints.http.middleware import Served
 
 
 class Tracing:
@@ -20,15 +20,15 @@ class Tracing:
         self._provider = TracerProvider(resource=Resource.create({SERVICE_NAME: "todo"}))
         self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
         self._tracer = self._provider.get_tracer("todo")
-        self._context_of = TraceContextTextMapPropagator().extract
+        self._extract_context = TraceContextTextMapPropagator().extract
 
     def __call__(self, served: Served) -> None:
-        """Names and attributes are those of OpenTelemetry's conventions for HTTP servers: of the path the route alone,
-        and nothing of the query, which may say what a title says."""
+        """Names and attributes follow OpenTelemetry's conventions for HTTP servers: of the path the route alone, and
+        nothing of the query, which may contain a title."""
         began = time_ns() - int((perf_counter() - served.began) * 1e9)
         span = self._tracer.start_span(
             f"{served.method} {served.route}",
-            context=self._context_of({"traceparent": served.traceparent or ""}),
+            context=self._extract_context({"traceparent": served.traceparent or ""}),
             kind=SpanKind.SERVER,
             start_time=began,
             attributes={

@@ -8,13 +8,14 @@ from sqlalchemy.exc import DBAPIError
 
 from todo.adapters.sql.database import Database
 from todo.adapters.sql.tables import VERSION_TABLE
-from todo.domain.refusals import Unavailable
+from todo.domain.refusals import OperatorNeeded, Refusal
 
 
 def upgrade(database: Database) -> None:
-    """Brings the schema up to date, in one transaction. Any number of processes may do so at once.
+    """Brings the schema up to date, in one transaction. A schema that is newer than this program is left alone.
 
-    Raises Unavailable; a schema that is newer than this program is left as it is.
+    A second process that starts at the same time waits for the lock and then finds nothing to do.
+    Raises Unavailable, OperatorNeeded.
     """
     engine = database.engine()
     alembic = AlembicSyncConfig(
@@ -25,12 +26,12 @@ def upgrade(database: Database) -> None:
     commands = AlembicCommands(SQLAlchemySyncConfig(engine_instance=engine, alembic_config=alembic))
     try:
         commands.upgrade()
-    except Unavailable:
+    except Refusal:
         raise
     except Exception as error:
-        meaning = database.meaning_of(error)
+        meaning = database.explain(error)
         if meaning is None and isinstance(error, DBAPIError):
-            meaning = Unavailable("The database refused the upgrade, and is as it was before.")
+            meaning = OperatorNeeded("The database refused the upgrade, and is as it was before.")
         if meaning is None:
             raise
         raise meaning from error

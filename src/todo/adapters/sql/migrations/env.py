@@ -8,11 +8,11 @@ from alembic import context
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import OperationalError
 
-from todo.adapters.sql.sqlite import BUSY_TIMEOUT
+from todo.adapters.sql.sqlite.threads import BUSY_TIMEOUT
 from todo.adapters.sql.tables import SCHEMA_VERSION, metadata
-from todo.domain.refusals import Unavailable
+from todo.domain.refusals import OperatorNeeded
 
-# Any number will do, so long as nobody else uses it in this database.
+# Any number that nobody else uses in this database.
 LOCK = 7_083_691_042
 
 config = cast(AlembicCommandConfig, context.config)
@@ -30,24 +30,24 @@ def migrate(connection: Connection) -> None:
         if connection.dialect.name == "postgresql":
             encoding = connection.execute(text("SHOW server_encoding")).scalar()
             if encoding != "UTF8":
-                raise Unavailable(f"The database's encoding is {encoding}; make one whose encoding is UTF8.")
+                raise OperatorNeeded(f"The database's encoding is {encoding}; create one with the encoding UTF8.")
             # Ends with the transaction, so it works through a transaction pooler, where a session lock would stay.
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
         else:
-            connection.exec_driver_sql("PRAGMA foreign_keys = OFF")  # batch mode drops and remakes tables
+            connection.exec_driver_sql("PRAGMA foreign_keys = OFF")  # batch mode drops and recreates tables
             connection.exec_driver_sql("BEGIN IMMEDIATE")
         if max(context.get_context().get_current_heads(), default="") <= SCHEMA_VERSION:
             context.run_migrations()
 
 
 def use_write_ahead_log(connection: Connection) -> None:
-    """For readers and a writer, of several processes, at once. The file keeps it."""
+    """Lets processes read while another writes. The file remembers it."""
     deadline = time.monotonic() + BUSY_TIMEOUT
     while True:
         try:
             connection.exec_driver_sql("PRAGMA journal_mode = WAL")
         except OperationalError:
-            # This is the one thing for which SQLite does not wait for other processes by itself.
+            # The one thing for which SQLite does not wait for other processes by itself.
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.02)

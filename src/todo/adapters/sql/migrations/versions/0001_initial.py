@@ -1,0 +1,69 @@
+"""People, their tasks, and the idempotency keys of their creations."""
+
+from contextlib import suppress
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_table(
+        "users",
+        sa.Column("id", sa.String(255), nullable=False),
+        sa.Column("epoch", sa.Uuid(), nullable=False),
+        sa.Column("revision", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="users_pkey"),
+    )
+    op.create_table(
+        "tasks",
+        sa.Column("user_id", sa.String(255), nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("title", sa.Text(), nullable=False),
+        sa.Column("title_folded", sa.Text(), nullable=False),
+        sa.Column("completed", sa.Boolean(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("revision", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("user_id", "id", name="tasks_pkey"),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name="tasks_user_id_fkey", ondelete="CASCADE"),
+        sa.CheckConstraint("length(title) BETWEEN 1 AND 500", name=op.f("tasks_title_length_check")),
+    )
+    op.create_index("tasks_by_id", "tasks", ["id"])
+    op.create_index("tasks_in_list_order", "tasks", ["user_id", "created_at", "id"])
+    op.create_index("tasks_by_state_in_list_order", "tasks", ["user_id", "completed", "created_at", "id"])
+    op.create_index("tasks_by_revision", "tasks", ["user_id", "revision"])
+    op.create_table(
+        "idempotency_keys",
+        sa.Column("user_id", sa.String(255), nullable=False),
+        sa.Column("key", sa.String(255), nullable=False),
+        sa.Column("request_digest", sa.LargeBinary(32), nullable=False),
+        sa.Column("task_id", sa.Uuid(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("user_id", "key", name="idempotency_keys_pkey"),
+        sa.ForeignKeyConstraint(
+            ["user_id"],
+            ["users.id"],
+            name="idempotency_keys_user_id_fkey",
+            ondelete="CASCADE",
+            deferrable=True,
+            initially="DEFERRED",
+        ),
+    )
+    bind = op.get_bind()
+    if bind.dialect.name == "postgresql":
+        # For searches. The extensions may be missing, not ours to create, or out of sight in another schema.
+        with suppress(sa.exc.DBAPIError), bind.begin_nested():
+            bind.execute(sa.text("CREATE EXTENSION IF NOT EXISTS pg_trgm"))
+            bind.execute(sa.text("CREATE EXTENSION IF NOT EXISTS btree_gin"))
+            bind.execute(sa.text("CREATE INDEX tasks_by_words ON tasks USING gin (user_id, title_folded gin_trgm_ops)"))
+
+
+def downgrade() -> None:
+    op.drop_table("idempotency_keys")
+    op.drop_table("tasks")
+    op.drop_table("users")

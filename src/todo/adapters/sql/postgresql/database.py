@@ -1,0 +1,204 @@
+"""PostgreSQL: each read and each change is one statement in autocommit."""
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import psycopg
+from psycopg import errors
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from sqlalchemy import Column, Engine, Select, case, create_engine, func, select, true
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+from sqlalchemy.exc import DBAPIError
+
+from todo.adapters.sql.compiled import Compiled, Row
+from todo.adapters.sql.database import (
+    Changed,
+    DatabaseAway,
+    KeyRow,
+    Parameters,
+    Read,
+    ReadBeside,
+    RowChange,
+    SchemaOutdated,
+)
+from todo.adapters.sql.postgresql.changes import ERASE, combine_changes
+from todo.adapters.sql.postgresql.connection import Connection, PreparedStatement
+from todo.adapters.sql.postgresql.pool import Pool
+from todo.domain.refusals import OperatorNeeded, Unavailable
+from todo.retry import pauses
+
+CONNECT_TIMEOUT = 15  # seconds, for the migrations. A serverless PostgreSQL that sleeps takes some to wake
+FIRST_PAUSE, LONGEST_PAUSE = 0.01, 0.3  # seconds before another attempt
+
+_ROLLED_BACK = (errors.TransactionRollback, errors.SerializationFailure, errors.DeadlockDetected)
+"""The statement has left nothing behind, and another attempt is the remedy."""
+
+_DIALECT = PGDialect_psycopg(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call] # of SQLAlchemy
+
+
+class PostgresqlDatabase:
+    """See Database. For any URL that libpq takes, several hosts included: SQLAlchemy does not parse it."""
+
+    def __init__(
+        self,
+        url: str,
+        pool_size: int,
+        *,
+        idle_timeout: float = 300,
+        timeout: float = 1.5,
+        prepare: bool | None = None,
+    ) -> None:
+        """``timeout``: seconds in which a call succeeds or raises Unavailable; of ``idle_timeout`` see Pool.
+
+        Prepares statements unless told not to, or the host is one of Neon's poolers. Raises ValueError.
+        """
+        try:
+            parts = conninfo_to_dict(url)
+        except psycopg.ProgrammingError:
+            raise ValueError from None  # its text may hold the password
+        if not all(port.isdecimal() and 0 < int(port) < 65536 for port in str(parts.get("port") or "5432").split(",")):
+            raise ValueError
+        if "," in str(parts.get("host")):
+            # Look for the primary, and not always at the same host first: one that is silent would use up the timeout.
+            url = make_conninfo(url, **{"target_session_attrs": "read-write", "load_balance_hosts": "random"} | parts)
+        self._url = url
+        self._timeout = timeout
+        self._prepares = "-pooler" not in str(parts.get("host")) if prepare is None else prepare
+        self._pool = Pool(url, pool_size, idle_timeout)
+
+    def prepare_read(self, statement: Select[Any]) -> Read:
+        compiled = Compiled(statement, _DIALECT)
+        prepared = PreparedStatement(compiled.text, *compiled.parameter_types)
+
+        async def read(given: Parameters) -> Sequence[Row]:
+            rows, _ = await self._run(prepared, compiled.arrange(given))
+            return compiled.convert(rows)
+
+        return read
+
+    def prepare_read_beside(
+        self, statement: Select[Any], order: Sequence[Column[Any]], beside: Select[Any]
+    ) -> ReadBeside:
+        """The row of ``beside`` stands in the first row, or in one of nothing else where there would be none."""
+        rows, single = statement.subquery("rows"), beside.subquery("beside")
+        ordered = [rows.c[column.key].desc() for column in order]
+        is_first = func.row_number().over(order_by=ordered) == 1
+        columns = [*rows.c, *(case((is_first, column)).label(f"beside_{column.key}") for column in single.c)]
+        read = self.prepare_read(select(*columns).select_from(single.outerjoin(rows, true())).order_by(*ordered))
+        width = len(rows.c)
+
+        async def read_beside(given: Parameters) -> tuple[Sequence[Row], Row | None]:
+            found = await read(given)
+            if not found:
+                return (), None
+            has_rows = any(value is not None for value in found[0][:width])
+            return ([row[:width] for row in found] if has_rows else ()), found[0][width:]
+
+        return read_beside
+
+    async def change(self, owner: str, changes: Sequence[RowChange], key: KeyRow | None = None) -> Changed:
+        return await self._change(*combine_changes(owner, changes, key))
+
+    async def erase(self, owner: str) -> Changed:
+        return await self._change(ERASE, [owner])
+
+    def engine(self) -> Engine:
+        def connect() -> "psycopg.Connection[Any]":
+            return psycopg.connect(
+                self._url, connect_timeout=CONNECT_TIMEOUT, client_encoding="utf8", prepare_threshold=None
+            )
+
+        return create_engine("postgresql+psycopg://", creator=connect, isolation_level="AUTOCOMMIT")
+
+    def gauges(self) -> Mapping[str, float]:
+        return self._pool.gauges()
+
+    async def close(self) -> None:
+        self._pool.close()
+
+    def explain(self, error: BaseException | None) -> Unavailable | OperatorNeeded | None:
+        match error:
+            case DBAPIError():
+                return self.explain(error.orig)
+            case errors.UndefinedTable() | errors.UndefinedColumn():
+                return SchemaOutdated()
+            case errors.InsufficientPrivilege():
+                return OperatorNeeded("The database role of this service lacks a privilege.")
+            case errors.DiskFull():
+                return OperatorNeeded("The database's disk is full; nothing was changed.")
+            case psycopg.OperationalError() | psycopg.InterfaceError() | TimeoutError():
+                return DatabaseAway()
+            case _:
+                return None
+
+    async def _change(self, statement: PreparedStatement, parameters: Sequence[Any]) -> Changed:
+        try:
+            rows, maybe_applied = await self._run(statement, parameters)
+        except _AppliedBefore:
+            return Changed(None, maybe_applied=True)
+        return Changed(rows[0] if rows else None, maybe_applied)
+
+    async def _run(self, statement: PreparedStatement, parameters: Sequence[Any]) -> tuple[Sequence[Row], bool]:
+        """The rows, and whether the outcome of an earlier attempt is unknown.
+
+        Retried while there is time. That is safe for reads, and for changes because they name the ids that they add
+        and the revisions that they change.
+        """
+        now = asyncio.get_running_loop().time
+        deadline = now() + self._timeout
+        maybe_applied = False
+        waits: Iterator[float] | None = None
+        while True:
+            lost: Exception
+            try:
+                connection = await self._pool.acquire(deadline)
+            except DatabaseAway as error:
+                if not maybe_applied:
+                    raise
+                lost = error
+            else:
+                try:
+                    rows = await connection.run(statement, parameters, prepare=self._prepares, deadline=deadline)
+                except errors.UniqueViolation:
+                    if not maybe_applied:
+                        raise
+                    raise _AppliedBefore from None
+                except (psycopg.Error, TimeoutError) as error:
+                    maybe_applied |= self._check_retry(connection, error)
+                    lost = error
+                else:
+                    return rows, maybe_applied
+                finally:
+                    self._pool.release(connection)
+            waits = waits or pauses(FIRST_PAUSE, LONGEST_PAUSE)
+            pause = next(waits)
+            if now() + pause > deadline:
+                raise DatabaseAway from lost
+            await asyncio.sleep(pause)
+
+    def _check_retry(self, connection: Connection, error: Exception) -> bool:
+        """Whether the statement that failed may have been applied all the same. Raises what the error means if another
+        attempt is no remedy."""
+        if isinstance(error, TimeoutError):
+            self._pool.close_idle()
+            raise DatabaseAway from error
+        if isinstance(error, errors.InvalidSqlStatementName):
+            self._prepares = False  # a transaction pooler: another session came next, and has run nothing
+            return False
+        if isinstance(error, _ROLLED_BACK):
+            return False
+        if isinstance(error, errors.ReadOnlySqlTransaction):
+            connection.close()  # no longer the primary
+            self._pool.close_idle()
+            return False
+        if connection.is_closed:
+            return True
+        meaning = self.explain(error)
+        if meaning is None:
+            raise error
+        raise meaning from error
+
+
+class _AppliedBefore(Exception):
+    """A change that was retried has found what the earlier attempt added."""

@@ -1,0 +1,1 @@
+"""SQLite, by the sqlite3 module."""

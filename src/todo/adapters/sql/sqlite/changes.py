@@ -1,0 +1,104 @@
+"""The changes of one person's tasks, step by step: the transaction is the caller's, and round trips cost nothing."""
+
+import re
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from operator import attrgetter
+from typing import Any, Final
+from uuid import UUID
+
+from todo.adapters.sql.compiled import Row
+from todo.adapters.sql.database import KeyRow, Kind, RowChange
+from todo.adapters.sql.tables import CHANGING, tasks
+
+
+def _format_time(time: datetime) -> str:
+    """Of an aware time in UTC, as SQLAlchemy's type stores it."""
+    return time.isoformat(" ", "microseconds")[:26]
+
+
+_TYPES = {column.name: column.type.python_type for column in tasks.c} | {"expired": datetime}
+_CONVERTERS: Final[Mapping[type, Callable[[Any], Any]]] = {UUID: attrgetter("hex"), datetime: _format_time}
+
+
+class _Named:
+    """A statement with named parameters, which are written ``:name``."""
+
+    def __init__(self, text: str) -> None:
+        names = re.findall(r":(\w+)", text)
+        self._text = re.sub(r":\w+", "?", text)
+        self._parameters = [(name, _CONVERTERS.get(_TYPES.get(name, object))) for name in names]
+
+    def run(self, connection: sqlite3.Connection, row: Mapping[str, Any]) -> Sequence[Row]:
+        values = [convert(row[name]) if convert else row[name] for name, convert in self._parameters]
+        # To its end: a statement that returns rows is only half executed before.
+        return connection.execute(self._text, values).fetchall()
+
+
+_NAMES = [column.name for column in tasks.c]
+# A person's first change inserts their row; every other one counts its revision up.
+_ADD_OR_COUNT = _Named(
+    "INSERT INTO users (id, epoch, revision) VALUES (:user_id, :id, 1)"
+    " ON CONFLICT (id) DO UPDATE SET revision = revision + 1 RETURNING revision"
+)
+_COUNT_IF_CURRENT = _Named(
+    "UPDATE users SET revision = revision + 1 WHERE id = :user_id AND EXISTS"
+    " (SELECT 1 FROM tasks WHERE user_id = :user_id AND id = :id AND revision = :revision) RETURNING revision"
+)
+_MAKE: Final[Mapping[Kind, _Named]] = {
+    "add": _Named(f"INSERT INTO tasks ({', '.join(_NAMES)}) VALUES ({', '.join(f':{name}' for name in _NAMES)})"),
+    "save": _Named(
+        f"UPDATE tasks SET revision = :revision, {', '.join(f'{name} = :{name}' for name in CHANGING)}"
+        " WHERE user_id = :user_id AND id = :id"
+    ),
+    "remove": _Named("DELETE FROM tasks WHERE user_id = :user_id AND id = :id"),
+}
+_SWEEP_KEYS = _Named("DELETE FROM idempotency_keys WHERE user_id = :user_id AND created_at <= :expired")
+_FIND_KEY = _Named("SELECT task_id, request_digest FROM idempotency_keys WHERE user_id = :user_id AND key = :key")
+_ADD_KEY = _Named(
+    "INSERT INTO idempotency_keys (user_id, key, request_digest, task_id, created_at)"
+    " VALUES (:user_id, :key, :request_digest, :id, :created_at)"
+)
+
+
+class TaskMovedOn(Exception):
+    """One of several tasks is not at the revision at which it was read; the transaction has to be rolled back."""
+
+
+def make_changes(connection: sqlite3.Connection, changes: Sequence[RowChange], key: KeyRow | None) -> Row | None:
+    """The row of ``Database.change``. Raises TaskMovedOn."""
+    if key is not None:
+        [change] = changes
+        given = {**change.row, **key._asdict()}
+        _SWEEP_KEYS.run(connection, given)
+        for task_id, request_digest in _FIND_KEY.run(connection, given):
+            return UUID(task_id), request_digest, None
+        _ADD_KEY.run(connection, given)
+        return change.row["id"], key.request_digest, _make_change(connection, change)
+    revisions = []
+    for change in changes:
+        revision = _make_change(connection, change)
+        if revision is None:
+            if len(changes) == 1:
+                return None
+            raise TaskMovedOn
+        revisions.append(revision)
+    return (revisions[-1],)
+
+
+def erase(connection: sqlite3.Connection, owner: str) -> Row | None:
+    """The row of ``Database.erase``. The foreign keys remove tasks and keys."""
+    number: Row = connection.execute("SELECT count(*) FROM tasks WHERE user_id = ?", (owner,)).fetchone()
+    return number if connection.execute("DELETE FROM users WHERE id = ?", (owner,)).rowcount else None
+
+
+def _make_change(connection: sqlite3.Connection, change: RowChange) -> int | None:
+    """Returns the new revision; None, and nothing is changed, if the task has moved on."""
+    kind, row = change
+    counted = (_ADD_OR_COUNT if kind == "add" else _COUNT_IF_CURRENT).run(connection, row)
+    if not counted:
+        return None
+    revision: int = counted[0][0]
+    _MAKE[kind].run(connection, {**row, "revision": revision})
+    return revision

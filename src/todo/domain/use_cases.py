@@ -1,0 +1,95 @@
+"""What a person can do with their tasks. Every entrypoint calls these; the person who acts comes first in each."""
+
+from collections.abc import AsyncGenerator, Callable, Collection
+from datetime import datetime
+from uuid import UUID
+
+from todo.domain.ports import PAGE_LENGTH, Applied, Change, Filter, IdempotencyKey, ListVersion, Page, TaskStore
+from todo.domain.refusals import TaskChanged, Unavailable
+from todo.domain.task import Edit, Position, Task, UserId
+
+Clock = Callable[[], datetime]  # now, aware and in UTC
+
+# An attempt is lost only to another writer's success, so with n writers of one change each, n - 1 are the most.
+_ATTEMPTS = 200
+
+
+class Tasks:
+    """The use cases.
+
+    ``expected`` is the collection of revisions at which the caller still wants the change; None wants it whatever has
+    happened meanwhile.
+    """
+
+    def __init__(self, store: TaskStore, clock: Clock, new_id: Callable[[], UUID]) -> None:
+        self._store = store
+        self._clock = clock
+        self._new_id = new_id
+
+    async def add(self, actor: UserId, values: Edit, *, key: str | None = None) -> Applied:
+        """Raises InvalidField; with a key, what ``TaskStore.apply`` says of it."""
+        task = Task.new(actor, values, task_id=self._new_id(), now=self._clock())
+        idempotency = None if key is None else IdempotencyKey(key, values.digest())
+        return await self._store.apply(actor, [Change(None, task)], idempotency)
+
+    async def read(self, actor: UserId, task_id: UUID) -> Task:
+        """Raises TaskNotFound, NotYours."""
+        return await self._store.get(actor, task_id)
+
+    async def version(self, actor: UserId) -> ListVersion:
+        """Changes exactly when one of the actor's tasks does."""
+        return await self._store.version(actor)
+
+    async def page(self, actor: UserId, wanted: Filter, *, after: Position | None = None, limit: int) -> Page:
+        return await self._store.list(actor, wanted, after=after, limit=limit)
+
+    async def pages(
+        self, actor: UserId, wanted: Filter, *, after: Position | None = None, first: int = PAGE_LENGTH
+    ) -> AsyncGenerator[Page, None]:
+        """The whole list from ``after`` on, at least one page; ``first`` is the length of the first. A task that stays
+        while others come and go is seen exactly once."""
+        page = await self.page(actor, wanted, after=after, limit=first)
+        yield page
+        while page.more:
+            page = await self.page(actor, wanted, after=page.tasks[-1].position, limit=PAGE_LENGTH)
+            yield page
+
+    async def change(
+        self, actor: UserId, task_id: UUID, changes: Edit, *, expected: Collection[int] | None = None
+    ) -> Task:
+        """Raises TaskNotFound, NotYours, TaskChanged."""
+
+        def edit(task: Task) -> Task:
+            return task.edit(changes, now=self._clock())
+
+        changed = await self._replace(actor, task_id, expected, edit)
+        assert changed is not None
+        return changed
+
+    async def remove(self, actor: UserId, task_id: UUID, *, expected: Collection[int] | None = None) -> None:
+        """Raises TaskNotFound, NotYours, TaskChanged."""
+        await self._replace(actor, task_id, expected, lambda _: None)
+
+    async def _replace(
+        self,
+        actor: UserId,
+        task_id: UUID,
+        expected: Collection[int] | None,
+        replacement: Callable[[Task], Task | None],
+    ) -> Task | None:
+        """Reads the task and replaces it; starts again when another writer was faster, unless the caller minds."""
+        for _ in range(_ATTEMPTS):
+            before = await self._store.get(actor, task_id)
+            if expected is not None and before.revision not in expected:
+                raise TaskChanged
+            after = replacement(before)
+            if after is before:
+                return before
+            try:
+                applied = await self._store.apply(actor, [Change(before, after)])
+            except TaskChanged:
+                if expected is not None:
+                    raise
+            else:
+                return applied.tasks[0] if after is not None else None
+        raise Unavailable("Too many changes to this task at once; try again in a moment.")

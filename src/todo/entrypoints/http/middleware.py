@@ -1,0 +1,148 @@
+"""What holds for every response, whichever part of the service makes it: the outermost ASGI application."""
+
+import random
+import re
+from collections.abc import Callable, Sequence
+from functools import cache
+from time import perf_counter
+from typing import NamedTuple
+
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+from todo.domain.refusals import Unavailable
+from todo.entrypoints.http import problems
+from todo.entrypoints.http.cors import Cors
+from todo.entrypoints.http.problems import Headers
+
+_UNLIMITED = ("/health/", "/metrics")
+_DOCS = ("/docs", "/openapi.json")
+
+_VALID_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+
+
+class Served(NamedTuple):
+    """A request that was answered, for logs, metrics and traces."""
+
+    request_id: str
+    method: str
+    route: str  # its path with the names of its parameters, or ``unknown``: paths that people make up are no label
+    status: int  # 0 if the client left before there was one
+    began: float  # by time.perf_counter
+    seconds: float
+    user: str | None  # who asked, if known. Observers pass on no more than a hash
+    traceparent: str | None = None  # as received (W3C Trace Context, section 3.2)
+
+
+Observer = Callable[[Served], None]
+
+
+class Middleware:
+    """Gives each request an id, routes HEAD as GET (the server sends no body then), adds CORS headers, and turns
+    whatever was not foreseen into a 500.
+
+    At most ``max_concurrent`` requests are served at once and the others refused at once, so that the former are
+    served in time. Health checks and metrics are not limited.
+    """
+
+    def __init__(self, app: ASGIApp, cors: Cors, max_concurrent: int, observers: Sequence[Observer] = ()) -> None:
+        self._app = app
+        self._cors = cors
+        self._max_concurrent = max_concurrent
+        self._observers = observers
+        self._active = [0, 0]
+        """Requests for tasks, and for the docs: these are long and need no token, so clients that read them slowly
+        must not keep anybody from tasks."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != ScopeType.HTTP:
+            await self._app(scope, receive, send)
+            return
+        began = perf_counter()
+        request: Headers = list(scope["headers"])
+        request_id = _read_request_id(request)
+        added = [
+            (b"x-request-id", request_id),
+            (b"x-content-type-options", b"nosniff"),
+            *self._cors.response_headers(request),
+        ]
+        scope.setdefault("state", {})["request_id"] = request_id.decode()
+        method = scope["method"]
+        if method == "HEAD":
+            scope = scope.copy()  # the server's own still says HEAD
+            scope["method"] = "GET"
+        status = 0
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                headers = message["headers"]
+                if method == "OPTIONS" or message["status"] == 405:
+                    headers = [(name, _add_head(value) if name == b"allow" else value) for name, value in headers]
+                message["headers"] = [*headers, *added]
+                await send(message)
+                status = message["status"]
+            else:
+                await send(message)
+
+        is_limited = not scope["path"].startswith(_UNLIMITED)
+        is_for_docs = scope["path"].startswith(_DOCS)
+        self._active[is_for_docs] += is_limited
+        try:
+            if method == "OPTIONS" and (preflight := self._cors.preflight_headers(request)) is not None:
+                await _respond(send_with_headers, 204, preflight, b"")
+            elif is_limited and self._active[is_for_docs] > self._max_concurrent:
+                refusal = Unavailable("Too many requests come at once; try again in a moment.")
+                await _respond(send_with_headers, *problems.render(refusal))
+            else:
+                await self._app(scope, receive, send_with_headers)
+        except Exception as error:  # noqa: BLE001 - the last line of defence
+            problems.log_cause(error, scope)
+            if not status:
+                await _respond(send_with_headers, *problems.render(error))
+            # Else the response stays without its last part, and the server closes the connection: no client takes
+            # what it got for the whole.
+        finally:
+            self._active[is_for_docs] -= is_limited
+            if self._observers:
+                self._observe(scope, method, status, began, _read_traceparent(request))
+
+    def _observe(self, scope: Scope, method: str, status: int, began: float, traceparent: str | None) -> None:
+        route = _format_route(scope.get("path_template"))
+        seconds, user = perf_counter() - began, scope.get("user")
+        served = Served(scope["state"]["request_id"], method, route, status, began, seconds, user, traceparent)
+        for observe in self._observers:
+            try:
+                observe(served)
+            except Exception as error:  # noqa: BLE001 - the client has its response
+                problems.log_cause(error, scope)
+
+
+@cache
+def _format_route(template: str | None) -> str:
+    """As OpenAPI writes it: without the types of its parameters."""
+    return "unknown" if template is None else re.sub(":[a-z]+}", "}", template)
+
+
+async def _respond(send: Send, status: int, headers: Headers, body: bytes) -> None:
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+def _read_request_id(headers: Headers) -> bytes:
+    """The client's, if it sent a valid one; else a new one."""
+    sent = [value for name, value in headers if name == b"x-request-id"]
+    if len(sent) == 1 and _VALID_REQUEST_ID.fullmatch(sent[0]):
+        return sent[0]
+    return b"%032x" % random.getrandbits(128)  # to find it in the log, not to be unguessable
+
+
+def _read_traceparent(headers: Headers) -> str | None:
+    return next((value.decode("latin-1") for name, value in headers if name == b"traceparent"), None)
+
+
+def _add_head(allow: bytes) -> bytes:
+    methods = {method.strip() for method in allow.split(b",")}
+    if b"GET" in methods:
+        methods.add(b"HEAD")
+    return b", ".join(sorted(methods))

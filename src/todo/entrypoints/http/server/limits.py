@@ -1,0 +1,19 @@
+"""What clients are allowed to do to a connection, in time and size."""
+
+CHECK_INTERVAL = 2
+"""Seconds between two timeout checks of a connection; a timer for each request would cost 4 µs of each."""
+
+KEEP_ALIVE_TIMEOUT = 5  # seconds for which an idle connection is kept
+
+REQUEST_TIMEOUT = 30
+"""Seconds in which a request has to come whole, and a client has to read something of what it is sent."""
+
+SHUTDOWN_DELAY = 0.5  # seconds in which a request that is on its way to a stopping server is still answered
+LINGER_TIMEOUT = 2  # seconds for which a client may continue to send after its last response
+MAX_FIELDS = 100  # of a request's head: each takes much more memory than its bytes
+
+MAX_HEAD, MAX_MESSAGE = 64 * 1024, 1024 * 1024
+"""Bytes of a request. What the application reads of a body has a bound of its own."""
+
+MAX_PIPELINED = 1000  # requests of a connection that wait behind the one that is served
+MAX_UNREAD_BODY = 64 * 1024  # bytes that wait for the application

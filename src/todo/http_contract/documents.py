@@ -1,0 +1,135 @@
+"""The JSON documents of the contract: tasks, bodies of requests, and problems; and the status of each refusal.
+
+Those of tasks derive from the domain's fields: a new field needs no line here.
+"""
+
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping
+from typing import Any, Final, get_type_hints
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType, defstruct
+from msgspec.json import Decoder, Encoder
+
+from todo.domain import refusals
+from todo.domain.ports import Page
+from todo.domain.task import FIELDS, Edit, Task
+
+STATUSES: Final[Mapping[type[refusals.Refusal], int]] = {
+    refusals.InvalidField: 400,
+    refusals.NotAuthenticated: 401,
+    refusals.InvalidToken: 401,
+    refusals.NotYours: 403,
+    refusals.TaskNotFound: 404,
+    refusals.TaskChanged: 412,
+    refusals.KeyReused: 422,
+    refusals.OperatorNeeded: 500,
+    refusals.Unavailable: 503,
+}
+"""What each refusal is in HTTP (RFC 9110, section 15). Of two with one status the later is the more particular."""
+
+
+def get_status(refusal: refusals.Refusal) -> int:
+    """That of its class, or of the nearest base class: an adapter may raise a more particular refusal."""
+    return next(STATUSES[kind] for kind in type(refusal).__mro__ if kind in STATUSES)
+
+
+KEY_LENGTH = 255  # the most characters of an Idempotency-Key
+
+WIRE_NAMES: Final[Mapping[str, str]] = {"owner": "user_id"}
+"""Where a document has another name for a field of the Task than the Task itself."""
+
+# In the order of the Task's own fields. Nothing in a document can lead back to it: the garbage collector may ignore it.
+TaskDocument = defstruct(
+    "TaskDocument",
+    [(WIRE_NAMES.get(name, name), kind) for name, kind in get_type_hints(Task).items()],
+    frozen=True,
+    gc=False,
+)
+
+NewTask = defstruct(
+    "NewTask",
+    [
+        (name, kind) if rule.is_required else (name, kind | UnsetType, UNSET)
+        for name, kind, rule in FIELDS
+        if rule.at_creation
+    ],
+)
+"""The body of POST."""
+
+Rename = defstruct("Rename", [("title", str)])  # the body of PUT
+
+TaskChange = defstruct("TaskChange", [(name, kind | UnsetType, UNSET) for name, kind, _ in FIELDS])
+"""The body of PATCH."""
+
+
+class ErrorItem(Struct, frozen=True, kw_only=True):
+    """What is wrong with one part of a request: of its body (a JSON Pointer, RFC 6901) or of the rest."""
+
+    pointer: str | UnsetType = UNSET
+    parameter: str | UnsetType = UNSET
+    detail: str
+
+
+class Problem(Struct, frozen=True, kw_only=True):
+    """A problem document (RFC 9457). Its type is always about:blank, so its title is the status's own phrase."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    errors: tuple[ErrorItem, ...] | UnsetType = UNSET
+
+
+_encode = Encoder().encode
+_task_decoder, _tasks_decoder = Decoder(TaskDocument), Decoder(list[TaskDocument])  # type: ignore[valid-type] # made above
+
+
+def encode_task(task: Task) -> bytes:
+    return _encode(TaskDocument(*task))
+
+
+def encode_tasks(tasks: Iterable[Task]) -> bytes:
+    return _encode([TaskDocument(*task) for task in tasks])
+
+
+async def encode_pages(pages: AsyncIterable[Page]) -> AsyncGenerator[bytes, None]:
+    """All tasks of the pages as one JSON array, a page at a time."""
+    opening = b"["
+    async for page in pages:
+        if page.tasks:
+            yield opening + encode_tasks(page.tasks)[1:-1]
+            opening = b","
+    yield b"[]" if opening == b"[" else b"]"
+
+
+def decode_task(document: bytes) -> Task:
+    """Raises ValueError."""
+    return Task(*msgspec.structs.astuple(_task_decoder.decode(document)))
+
+
+def decode_tasks(document: bytes) -> list[Task]:
+    """Raises ValueError."""
+    return [Task(*msgspec.structs.astuple(one)) for one in _tasks_decoder.decode(document)]
+
+
+def make_edit(body: Struct) -> Edit:
+    """Out of the body of a request. Raises InvalidField."""
+    return Edit(**{name: value for name in body.__struct_fields__ if (value := getattr(body, name)) is not UNSET})
+
+
+def creation_body(task: Task) -> dict[str, Any]:
+    return {name: getattr(task, name) for name, _, rule in FIELDS if rule.at_creation}
+
+
+def change_body(before: Task, after: Task) -> dict[str, Any]:
+    """The fields in which the two differ."""
+    return {name: getattr(after, name) for name, _, _ in FIELDS if getattr(after, name) != getattr(before, name)}
+
+
+def format_pointer(path: Iterable[str | int]) -> str:
+    """As a JSON Pointer (RFC 6901, section 3)."""
+    return "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in path)
+
+
+def parse_pointer(pointer: str) -> tuple[str, ...]:
+    return tuple(part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:])
