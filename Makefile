@@ -1,13 +1,21 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: serve test check soak bench bench-scale lock format
+FAST := tests/domain tests/http_contract tests/stores tests/adapters tests/test_settings.py
+
+.PHONY: serve test test-lowest test-latest check soak bench bench-scale lock format
 
 serve: .venv/ready  ## Serve the API on the embedded default.
 	$(BIN)/todo serve
 
 test: .venv/ready tests/better_auth/node_modules  ## Every test.
 	$(BIN)/pytest -n 2 --dist worksteal --cov --cov-report=term-missing:skip-covered
+
+test-lowest: .venv-lowest/ready  ## The fast tests with the lowest versions that pyproject.toml allows.
+	.venv-lowest/bin/pytest -n 2 -q $(FAST)
+
+test-latest: .venv-latest/ready  ## The fast tests with the newest versions, whatever pyproject.toml allows.
+	.venv-latest/bin/pytest -n 2 -q $(FAST)
 
 check: .venv/ready  ## Formatter, linter, types, architecture.
 	$(BIN)/ruff format --check .
@@ -53,3 +61,18 @@ benchmarks/.venv/ready: benchmarks/peers/requirements.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	$(BIN)/python -m pip --quiet check
 	touch $@
+
+.venv-lowest/ready: pyproject.toml tests/versions.py
+	$(PYTHON) -m venv .venv-lowest
+	$(PYTHON) tests/versions.py lowest > .venv-lowest/requirements.txt
+	.venv-lowest/bin/pip install --quiet --disable-pip-version-check -r .venv-lowest/requirements.txt
+	.venv-lowest/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+# Never up to date: what is newest changes.
+.PHONY: .venv-latest/ready
+.venv-latest/ready:
+	$(PYTHON) -m venv .venv-latest
+	$(PYTHON) tests/versions.py latest > .venv-latest/requirements.txt
+	.venv-latest/bin/pip install --quiet --disable-pip-version-check --upgrade -r .venv-latest/requirements.txt
+	.venv-latest/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
