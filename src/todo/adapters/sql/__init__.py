@@ -1,1 +1,1 @@
-"""The TaskStore in a database. What only PostgreSQL or only SQLite needs stands in the folder of that name."""
+"""The TaskStore in a database. What only PostgreSQL or only SQLite needs is in the folder of that name."""

@@ -1,4 +1,4 @@
-"""What whoever runs the service does with the database."""
+"""What the operator of the service does with the database."""
 
 import asyncio
 from pathlib import Path

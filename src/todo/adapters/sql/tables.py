@@ -55,7 +55,7 @@ users = Table(
     "users",
     metadata,
     Column("id", String(USER_ID_LENGTH), primary_key=True),
-    # Begins anew when a person is erased and comes back: the id of their first task since.
+    # Another one begins when a person is erased and comes back: the id of their first task since.
     Column("epoch", Uuid, nullable=False),
     Column("revision", BigInteger, nullable=False),
 )

@@ -1,7 +1,7 @@
 """A connection to PostgreSQL that runs one statement at a time, in autocommit.
 
 psycopg opens it and speaks the protocol; how an answer is waited for is our own, which saves 14 to 21 % of what a
-request costs (docs/decisions/13). All that is used of psycopg's undocumented API stands in this module: the modules
+request costs (docs/decisions/13). All that is used of psycopg's undocumented API is in this module: the modules
 ``generators`` and ``waiting``.
 """
 
@@ -56,7 +56,7 @@ class PreparedStatement:
 
 
 class Connection:
-    """The event loop watches its socket from start to end, not anew for every statement.
+    """The event loop watches its socket from start to end, not again for every statement.
 
     So the end of an idle connection is noticed before its next use. A socket that fails may wake nobody (uvloop hides
     some failures from readers), so an awaited connection also polls.

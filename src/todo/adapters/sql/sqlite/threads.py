@@ -35,7 +35,7 @@ def run_separately(connection: sqlite3.Connection, jobs: Sequence[Job]) -> None:
 
 def run_in_one_transaction(connection: sqlite3.Connection, jobs: Sequence[Job]) -> None:
     """Each job wholly or not at all; none has succeeded before all are on the disk, which they reach together. If one
-    fails, each is run anew in a transaction of its own."""
+    fails, each is run again in a transaction of its own."""
     try:
         connection.execute("BEGIN IMMEDIATE")
         outcomes: list[Outcome] = [(job, job.action(connection), None) for job in jobs]
