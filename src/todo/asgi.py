@@ -17,21 +17,22 @@ class EventLoopBridge:
 
     def __init__(self, make_app: Callable[[], ASGIApp]) -> None:
         self._make_app = make_app
-        self._app = make_app()
+        self._home_app = make_app()
         self._home: asyncio.AbstractEventLoop | None = None
-        self._own: asyncio.AbstractEventLoop | None = None
+        self._own: tuple[asyncio.AbstractEventLoop, ASGIApp] | None = None
+        self._lock = threading.Lock()  # each loop may have a thread of its own
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         host = asyncio.get_running_loop()
-        if self._home is None:
-            self._home = host
+        with self._lock:
+            self._home = self._home or host
+            if host is not self._home and self._own is None:
+                self._own = self._start_own()
         if host is self._home:
-            await self._app(scope, receive, send)
+            await self._home_app(scope, receive, send)
             return
-        if self._own is None:
-            self._app = self._make_app()
-            self._own = asyncio.new_event_loop()
-            threading.Thread(target=self._own.run_forever, name="todo", daemon=True).start()
+        assert self._own is not None
+        own, app = self._own
 
         async def receive_from_host() -> Any:
             return await _run_in(host, receive())
@@ -39,7 +40,12 @@ class EventLoopBridge:
         async def send_to_host(message: Any) -> None:
             await _run_in(host, send(message))
 
-        await _run_in(self._own, self._app(scope, receive_from_host, send_to_host))
+        await _run_in(own, app(scope, receive_from_host, send_to_host))
+
+    def _start_own(self) -> tuple[asyncio.AbstractEventLoop, ASGIApp]:
+        loop = asyncio.new_event_loop()
+        threading.Thread(target=loop.run_forever, name="todo", daemon=True).start()
+        return loop, self._make_app()
 
 
 async def _run_in(loop: asyncio.AbstractEventLoop, coroutine: Any) -> Any:

@@ -11,8 +11,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import psycopg
-import psycopg.generators
-import psycopg.waiting
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
@@ -423,12 +421,6 @@ def test_an_abandoned_connection_uses_no_freed_memory(url: str) -> None:
         check=False,
     )
     assert (run.returncode, run.stdout) == (0, "timed out\n" * 5), run.stderr
-
-
-def test_the_private_api_of_psycopg_that_a_connection_uses_is_there() -> None:
-    assert callable(psycopg.generators.execute)
-    assert {"R", "W"} <= set(psycopg.waiting.Ready.__members__)
-    assert "R" in psycopg.waiting.Wait.__members__
 
 
 async def test_of_several_hosts_a_silent_one_is_passed_over(url: str) -> None:

@@ -67,3 +67,47 @@ def test_a_wrong_setting_is_said_when_it_is_imported(tmp_path: Path) -> None:
         check=False,
     )
     assert "InvalidSetting: BETTER_AUTH_SECRET is shorter than 32 bytes" in run.stderr
+
+
+AS_A_HOST_OF_THREADS = """
+import asyncio, sys
+from concurrent.futures import ThreadPoolExecutor
+from todo.asgi import app
+token = sys.argv[1]
+
+async def call(_):
+    sent = []
+    async def receive():
+        return {"type": "http.request", "body": b'{"title": "x"}', "more_body": False}
+    async def send(message):
+        sent.append(message)
+    headers = [(b"authorization", b"Bearer " + token.encode())]
+    await app(
+        {"type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "POST", "path": "/api/tasks",
+         "raw_path": b"/api/tasks", "query_string": b"", "root_path": "", "scheme": "https", "headers": headers,
+         "server": ("x", 443), "client": None}, receive, send)
+    return sent[0]["status"]
+
+async def main():
+    first = await call(0)
+    with ThreadPoolExecutor(8) as threads:
+        others = await asyncio.gather(
+            *(asyncio.get_running_loop().run_in_executor(threads, asyncio.run, call(n)) for n in range(16)),
+            *(call(n) for n in range(4)),
+        )
+    print(first, *others)
+
+asyncio.run(main())
+"""
+
+
+def test_event_loops_in_several_threads_are_served_at_once(tmp_path: Path, migrated_postgres: str) -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", AS_A_HOST_OF_THREADS, signed({"sub": "threads"})],
+        env=environment(DATABASE_URL=migrated_postgres, BETTER_AUTH_SECRET=SECRET),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.stdout.split() == ["201"] * 21, run.stderr

@@ -72,10 +72,9 @@ class HttpProtocol(asyncio.Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as of any TCP server
         self._transport = transport
         self._flow = FlowControl(transport)
-        self._addresses = {
-            "server": transport.get_extra_info("sockname")[:2],
-            "client": transport.get_extra_info("peername")[:2],
-        }
+        # A client that has left already has no address.
+        named = {"server": transport.get_extra_info("sockname"), "client": transport.get_extra_info("peername")}
+        self._addresses = {name: tuple(found[:2]) if found else None for name, found in named.items()}
         self._server_state.connections.add(self)  # type: ignore[arg-type] # it asks for shutdown() alone
         self._idle_since = self._loop.time()
         self._timer = self._loop.call_later(limits.CHECK_INTERVAL, self._check_timeouts)
