@@ -5,56 +5,56 @@ FAST := tests/domain tests/http_contract tests/stores tests/adapters tests/test_
 
 .PHONY: serve test test-lowest test-latest check soak bench bench-scale lock format
 
-serve: .venv/ready  ## Serve the API on the embedded default.
+serve: .venv/ready  ## Serve the API, on SQLite unless DATABASE_URL says otherwise.
 	$(BIN)/todo serve
 
-test: .venv/ready tests/better_auth/node_modules  ## Every test.
+test: .venv/ready tests/better_auth/node_modules  ## Run all tests, two at a time.
 	$(BIN)/pytest -n 2 --dist worksteal --cov --cov-report=term-missing:skip-covered
 
-test-lowest: .venv-lowest/ready  ## The fast tests with the lowest versions that pyproject.toml allows.
+test-lowest: .venv-lowest/ready  ## Run the fast tests with the lowest versions that pyproject.toml allows.
 	.venv-lowest/bin/pytest -n 2 -q $(FAST)
 
-test-latest: .venv-latest/ready  ## The fast tests with the newest versions, whatever pyproject.toml allows.
+test-latest: .venv-latest/ready  ## Run the fast tests with the newest versions, whatever pyproject.toml allows.
 	.venv-latest/bin/pytest -n 2 -q $(FAST)
 
-check: .venv/ready  ## Formatter, linter, types, architecture.
+check: .venv/ready  ## Check formatting, lint, types and architecture.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-soak: .venv/ready  ## What takes long: a hundred kills, crowds, an hour (SOAK_SECONDS, SOAK_KILLS make it shorter).
+soak: .venv/ready  ## Run the long tests: kills, crowds, an hour of load (SOAK_SECONDS and SOAK_KILLS shorten it).
 	$(BIN)/pytest soak -s -v
 
-bench: .venv/ready benchmarks/.venv/ready  ## What is promised in figures, measured. Takes ten minutes, wants wrk.
+bench: .venv/ready benchmarks/.venv/ready  ## Measure what docs/performance.md promises. Takes ten minutes, needs wrk.
 	$(BIN)/python -m benchmarks.side_by_side
 	$(BIN)/python -m benchmarks.crowd
 	$(BIN)/python -m benchmarks.workers
 	$(BIN)/python -m benchmarks.unknown_kids
 	$(BIN)/python -m benchmarks.command_line
 
-bench-scale: .venv/ready  ## The same with ten million tasks. Takes a quarter of an hour and 10 GB.
+bench-scale: .venv/ready  ## Measure with ten million tasks. Takes a quarter of an hour and 10 GB.
 	$(BIN)/python -m benchmarks.scale
 
-format: .venv/ready
+format: .venv/ready  ## Format, and fix what the linter can fix.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-lock: .venv/ready  ## Choose the newest versions anew. Wants uv.
+lock: .venv/ready  ## Update the lock file to the newest versions. Needs uv.
 	uv pip compile --universal --python-version 3.11 --generate-hashes --group dev --upgrade --no-header -o requirements.lock pyproject.toml
 
-# A real Better Auth to test with, where Node.js is. Without it those tests are skipped, and in CI they fail.
+# A real Better Auth for the tests, if Node.js is installed. Without it those tests are skipped; in CI they fail.
 tests/better_auth/node_modules: tests/better_auth/package-lock.json
 	if command -v npm >/dev/null; then cd tests/better_auth && npm ci --loglevel=error && touch node_modules; fi
 
-# The plan's own stack, to measure the service beside it.
+# FastAPI with SQLModel, to compare the service with.
 benchmarks/.venv/ready: benchmarks/peers/requirements.txt
 	$(PYTHON) -m venv benchmarks/.venv
 	benchmarks/.venv/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/peers/requirements.txt
 	touch $@
 
-# The lock names everything. Without --no-deps pip looks for newer releases of what a package asks for with an
-# extra (coverage[toml]) and refuses them for want of a hash; the check after it is for what the lock might miss.
+# The lock file lists everything. Without --no-deps, pip would look for newer releases of what a package requires with
+# an extra (coverage[toml]), and reject them because they have no hash. pip check finds what the lock file might miss.
 .venv/ready: requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
@@ -69,7 +69,7 @@ benchmarks/.venv/ready: benchmarks/peers/requirements.txt
 	.venv-lowest/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
-# Never up to date: what is newest changes.
+# Always rebuilt, because the newest versions change.
 .PHONY: .venv-latest/ready
 .venv-latest/ready:
 	$(PYTHON) -m venv .venv-latest
