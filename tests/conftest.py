@@ -16,12 +16,12 @@ from tests.support.databases import (
 )
 from tests.support.serving import Server, serving
 
-settings.register_profile("todo", deadline=None)  # a busy machine is no fault of the code
+settings.register_profile("todo", deadline=None)  # a slow machine is not a failure
 settings.load_profile("todo")
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """In CI nothing is skipped: what a test wants is there, or CI has to bring it."""
+    """In CI a skipped test is a failure: CI has to install what the test needs."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if os.environ.get("CI") and reporter is not None and reporter.stats.get("skipped"):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
@@ -35,7 +35,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServe
 
 @pytest.fixture(scope="module")
 def own_server() -> Iterator[OwnPostgres]:
-    """Which can be stopped, and nobody else is disturbed."""
+    """A server that a test may stop without disturbing others."""
     with own_postgres() as server:
         yield server
 
@@ -48,14 +48,14 @@ def empty_postgres(postgres: PostgresServer) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def migrated_postgres(postgres: PostgresServer) -> Iterator[str]:
-    """One for all tests; each brings its own people."""
+    """Shared by all tests; each uses people of its own."""
     with postgres_database(postgres) as url:
         yield migrated(url)
 
 
 @pytest.fixture(scope="session")
 def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """One for all tests; each brings its own people."""
+    """Shared by all tests; each uses people of its own."""
     return migrated(sqlite_url(tmp_path_factory.mktemp("sqlite") / "todo.db"))
 
 
@@ -69,7 +69,7 @@ def empty_database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture(scope="session", params=["sqlite", "postgresql"])
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One for all tests on each database; each test brings its own people."""
+    """Shared by all tests, one on each database; each test uses people of its own."""
     directory = tmp_path_factory.mktemp("server")
     if request.param == "sqlite":
         with serving(directory, sqlite_url(directory / "todo.db"), CORS_ORIGINS="https://app.example.com") as running:

@@ -1,4 +1,4 @@
-"""Tokens by which somebody tries to get in where an issuer's key set decides, black box."""
+"""Forged tokens, sent to a running server that trusts an issuer's key set."""
 
 import asyncio
 import hashlib
@@ -27,8 +27,8 @@ ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 OKP, EC, EC521, RSA, PSS = (SigningKey(alg.lower(), alg) for alg in ("EdDSA", "ES256", "ES512", "RS256", "PS256"))
 PUBLISHED = (OKP, EC, EC521, RSA, PSS)
 SYMMETRIC = {"kty": "oct", "kid": "oct", "alg": "HS256", "k": "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0"}
-THEIR_OWN = SigningKey("eddsa")
-"""A key of whoever attacks, under the name of a published one."""
+ATTACKERS_KEY = SigningKey("eddsa")
+"""The attacker's key, under the kid of a published one."""
 
 
 def short(value: object) -> str:
@@ -47,16 +47,16 @@ def hmac_with(secret: bytes, key: SigningKey, algorithm: str = "HS256") -> Attac
     )
 
 
-def header(key: SigningKey = THEIR_OWN, **members: Any) -> Attack:
+def header(key: SigningKey = ATTACKERS_KEY, **members: Any) -> Attack:
     return lambda issuer: key.sign(issuer.claims(), **members)
 
 
-def own_key_at(name: str) -> Attack:
-    return lambda issuer: THEIR_OWN.sign(issuer.claims(), kid="mine", **{name: f"{issuer.url}/{name}"})
+def attackers_key_at(name: str) -> Attack:
+    return lambda issuer: ATTACKERS_KEY.sign(issuer.claims(), kid="mine", **{name: f"{issuer.url}/{name}"})
 
 
 def claims(**wrong: Any) -> Attack:
-    """Signed by the issuer itself; a claim that is None is null."""
+    """Signed by the issuer; None is sent as null."""
     return lambda issuer: OKP.sign({**issuer.claims(), **wrong})
 
 
@@ -69,12 +69,12 @@ def claims_of(content: bytes) -> Attack:
 
 
 def spliced(name: str, value: bytes) -> Attack:
-    """Claims that are good, but for one that is no JSON that anybody should take."""
+    """Valid claims, except for one value that is not acceptable JSON."""
     return lambda issuer: OKP.sign(json.dumps({**issuer.claims(), name: "HERE"}).encode().replace(b'"HERE"', value))
 
 
 def respelled(token: str) -> str:
-    """The same bytes, as base64 spells them besides: the last character's spare bits are set."""
+    """The same signature in another spelling: the spare bits of the last base64 character are set."""
     other = token[:-1] + ALPHABET[ALPHABET.index(token[-1]) + 1]
     signatures = [urlsafe_b64decode(one.rpartition(".")[2] + "==") for one in (token, other)]
     assert signatures[0] == signatures[1]
@@ -136,22 +136,22 @@ WRONG_CLAIMS: Mapping[str, list[Any]] = {
     "cnf": [None, {}, {"jkt": "x"}],
 }
 
-NUMBERS_THAT_ARE_NONE = [b"NaN", b"Infinity", b"-Infinity", b"1e999", b"1" * 400, b"0x1", b"01"]
+INVALID_NUMBERS = [b"NaN", b"Infinity", b"-Infinity", b"1e999", b"1" * 400, b"0x1", b"01"]
 
 ATTACKS: Mapping[str, Attack] = {
     **{f"alg {algorithm!r}": unsigned(algorithm) for algorithm in ODD_ALGORITHMS},
     "alg none with a signature": lambda issuer: compact({"alg": "none"}, issuer.claims(), lambda _: b"x" * 64),
     "no alg": lambda issuer: compact({"kid": OKP.kid}, issuer.claims(), lambda _: b""),
-    "HMAC with the key that is public, raw": hmac_with(public(OKP, Encoding.Raw, PublicFormat.Raw), OKP),
+    "HMAC with the public key, raw": hmac_with(public(OKP, Encoding.Raw, PublicFormat.Raw), OKP),
     **{
-        f"{algorithm} with the key that is public, {form} of {key.kid}": hmac_with(
+        f"{algorithm} with the public key, {form} of {key.kid}": hmac_with(
             public(key, encoding, PublicFormat.SubjectPublicKeyInfo), key, algorithm
         )
         for algorithm in ("HS256", "HS384", "HS512")
         for form, encoding in (("PEM", Encoding.PEM), ("DER", Encoding.DER))
         for key in (OKP, EC, RSA)
     },
-    "HMAC with the key that is public, as JSON": hmac_with(json.dumps(RSA.jwk).encode(), RSA),
+    "HMAC with the public key, as JSON": hmac_with(json.dumps(RSA.jwk).encode(), RSA),
     "HMAC with a symmetric key of the set": hmac_with(b"secret-secret-secret-secret", SigningKey("oct")),
     "another algorithm of the same RSA key": lambda issuer: compact(
         {"alg": "PS256", "kid": RSA.kid},
@@ -159,7 +159,7 @@ ATTACKS: Mapping[str, Attack] = {
         lambda signed: jwt.get_algorithm_by_name("PS256").sign(signed, RSA.private),
     ),
     **{
-        f"{key.algorithm} under the name of {other.algorithm}": header(key, kid=other.kid)
+        f"{key.algorithm} under the kid of {other.algorithm}": header(key, kid=other.kid)
         for key in PUBLISHED
         for other in PUBLISHED
         if key is not other
@@ -170,11 +170,11 @@ ATTACKS: Mapping[str, Attack] = {
         for name in ("EdDSA", "ES256", "ES384", "ES256K", "RS384", "RS512", "PS512", "HS256", "eddsa")
         if name != key.algorithm
     },
-    "a key of their own": header(),
-    "a key of their own, in jwk": header(jwk=THEIR_OWN.jwk),
-    "a key of their own, in jwk, under its own name": header(kid="mine", jwk={**THEIR_OWN.jwk, "kid": "mine"}),
-    **{f"a key of their own, at {name}": own_key_at(name) for name in ("jku", "x5u")},
-    "a key of their own, in x5c": header(x5c=["MIIB"]),
+    "the attacker's key": header(),
+    "the attacker's key, in jwk": header(jwk=ATTACKERS_KEY.jwk),
+    "the attacker's key, in jwk, under its own name": header(kid="mine", jwk={**ATTACKERS_KEY.jwk, "kid": "mine"}),
+    **{f"the attacker's key, at {name}": attackers_key_at(name) for name in ("jku", "x5u")},
+    "the attacker's key, in x5c": header(x5c=["MIIB"]),
     **{f"kid {short(kid)}": header(kid=kid) for kid in ODD_KIDS},
     **{f"kid {short(kid)}, by the issuer's key": header(OKP, kid=kid) for kid in ODD_KIDS},
     "no kid": lambda issuer: compact(
@@ -186,9 +186,7 @@ ATTACKS: Mapping[str, Attack] = {
     **{f"without {name}": without(name) for name in ("exp", "sub", "iss", "aud")},
     **{f"{name} {short(value)}": claims(**{name: value}) for name, values in WRONG_CLAIMS.items() for value in values},
     **{
-        f"{name} {number.decode()[:20]}": spliced(name, number)
-        for name in ("exp", "iat")
-        for number in NUMBERS_THAT_ARE_NONE
+        f"{name} {number.decode()[:20]}": spliced(name, number) for name in ("exp", "iat") for number in INVALID_NUMBERS
     },
     "jti a number": claims(jti=5),
     "expired by the leeway": lambda issuer: OKP.sign(issuer.claims(exp=time.time() - 30)),
@@ -247,7 +245,7 @@ def attacked(issuer: Issuer, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 @pytest.fixture(scope="module")
 def answers(issuer: Issuer, attacked: Server) -> Mapping[str, httpx.Response]:
-    """To all attacks at once, for made-up keys are waited for together."""
+    """To all attacks at once: unknown keys are looked up together."""
 
     async def attack() -> list[httpx.Response]:
         async with httpx.AsyncClient(base_url=attacked.url, timeout=60) as attacker:
@@ -270,17 +268,13 @@ def test_an_attack_is_401_and_marked_as_invalid(answers: Mapping[str, httpx.Resp
     assert not found_in(answers[attack].text)
 
 
-def test_the_issuer_is_called_at_its_one_address_and_nobody_else_is(
-    answers: Mapping[str, httpx.Response], issuer: Issuer
-) -> None:
+def test_only_the_configured_key_set_is_requested(answers: Mapping[str, httpx.Response], issuer: Issuer) -> None:
     assert len(answers) == len(ATTACKS)
     assert set(issuer.requests) == {"GET /api/auth/jwks HTTP/1.1"}
 
 
 @pytest.mark.parametrize("key", PUBLISHED, ids=lambda key: key.algorithm)
-def test_what_the_attacks_are_made_of_gets_in_when_it_is_whole(
-    attacked: Server, issuer: Issuer, key: SigningKey
-) -> None:
+def test_the_same_tokens_without_the_attack_are_accepted(attacked: Server, issuer: Issuer, key: SigningKey) -> None:
     for token in (
         key.sign(issuer.claims()),
         key.sign(issuer.claims(aud=["x", issuer.url])),
@@ -288,19 +282,19 @@ def test_what_the_attacks_are_made_of_gets_in_when_it_is_whole(
         key.sign(issuer.claims(exp=time.time() - 20, iat=time.time() + 20, nbf=time.time() + 20)),
         key.sign(issuer.claims(), typ="at+jwt", jku=f"{issuer.url}/jku", x="x" * 1000),
     ):
-        answer = attacked.anybody.get("/api/tasks", headers={"Authorization": f"Bearer {token}"})
-        assert answer.status_code == 200, answer.text
+        response = attacked.anybody.get("/api/tasks", headers={"Authorization": f"Bearer {token}"})
+        assert response.status_code == 200, response.text
 
 
 def test_two_authorization_headers_are_refused(attacked: Server, issuer: Issuer) -> None:
     good = ("Authorization", f"Bearer {issuer.token(OKP)}")
     for headers in ([good, good], [good, ("Authorization", "Bearer x")], [("Authorization", "Basic eDp5"), good]):
-        answer = attacked.anybody.get("/api/tasks", headers=headers)
-        is_problem(answer, 401)
-        assert answer.headers["www-authenticate"] == 'Bearer error="invalid_token"'
+        response = attacked.anybody.get("/api/tasks", headers=headers)
+        is_problem(response, 401)
+        assert response.headers["www-authenticate"] == 'Bearer error="invalid_token"'
 
 
-def test_each_refusal_says_what_to_mend(
+def test_each_refusal_says_what_is_wrong(
     answers: Mapping[str, httpx.Response], attacked: Server, issuer: Issuer
 ) -> None:
     def detail(attack: str) -> str:
@@ -320,13 +314,13 @@ def test_each_refusal_says_what_to_mend(
     assert detail("without iss") == f"The token does not say who issued it; {issuer.url} is expected (iss)."
     assert detail("without aud") == f"The token does not say whom it is meant for; {issuer.url} is expected (aud)."
     assert "kid" in detail("no kid")
-    assert "EdDSA, ES256, ES512, RS256, PS256" in detail("HMAC with the key that is public, raw")
-    for issuer_that_names_a_person in (EMAIL, f"https://{EMAIL}", f"https://x/?name={EMAIL}", f"https://x/{EMAIL}"):
-        token = issuer.token(OKP, iss=issuer_that_names_a_person)
-        answer = attacked.anybody.get("/api/tasks", headers={"Authorization": f"Bearer {token}"})
-        assert EMAIL not in is_problem(answer, 401)["detail"]
+    assert "EdDSA, ES256, ES512, RS256, PS256" in detail("HMAC with the public key, raw")
+    for issuer_with_a_name in (EMAIL, f"https://{EMAIL}", f"https://x/?name={EMAIL}", f"https://x/{EMAIL}"):
+        token = issuer.token(OKP, iss=issuer_with_a_name)
+        response = attacked.anybody.get("/api/tasks", headers={"Authorization": f"Bearer {token}"})
+        assert EMAIL not in is_problem(response, 401)["detail"]
 
 
-def test_nothing_of_a_token_is_printed(answers: Mapping[str, httpx.Response], attacked: Server) -> None:
+def test_no_part_of_a_token_is_printed(answers: Mapping[str, httpx.Response], attacked: Server) -> None:
     assert len(answers) > 200
     assert not found_in(attacked.printed())

@@ -1,4 +1,4 @@
-"""The service and a real Better Auth, end to end."""
+"""The service with a real Better Auth, end to end."""
 
 import asyncio
 import re
@@ -13,20 +13,19 @@ import pytest
 
 from tests.api.problems import is_problem
 from tests.cli.test_serve import todo
-from tests.support.better_auth import BetterAuth, better_auth, wanted
+from tests.support.better_auth import BetterAuth, better_auth, needs_better_auth
 from tests.support.databases import sqlite_url
 from tests.support.secrets import keep_secret
 from tests.support.serving import Server, serving
 
-pytestmark = wanted
+pytestmark = needs_better_auth
 
 
 @dataclass
 class Installation:
     issuer: BetterAuth
     service: Server
-    ids: str
-    """A pattern."""
+    ids: str  # a pattern
     algorithm: str
 
 
@@ -48,9 +47,9 @@ def installed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
         yield Installation(issuer, service, ids, algorithm)
 
 
-def test_two_people_sign_up_and_each_has_tasks_of_their_own(installed: Installation) -> None:
+def test_two_people_sign_up_and_each_reaches_their_own_tasks_alone(installed: Installation) -> None:
     ann, bob = installed.issuer.sign_up("ann"), installed.issuer.sign_up("bob")
-    with ann.calls(installed.service.url) as anns, bob.calls(installed.service.url) as bobs:
+    with ann.open_client(installed.service.url) as anns, bob.open_client(installed.service.url) as bobs:
         for person, own, others in ((ann, anns, bobs), (bob, bobs, anns)):
             assert re.fullmatch(installed.ids, person.id)
             assert jwt.get_unverified_header(person.token())["alg"] == installed.algorithm
@@ -69,15 +68,15 @@ def test_two_people_sign_up_and_each_has_tasks_of_their_own(installed: Installat
             is_problem(own.get(path), 404)
 
 
-async def test_a_rotation_in_mid_traffic_costs_no_request_a_wrongful_401(installed: Installation) -> None:
+async def test_a_key_rotation_under_load_causes_no_wrong_401(installed: Installation) -> None:
     ann = installed.issuer.sign_up("cleo")
     before = ann.token()
     statuses: Counter[int] = Counter()
     rotated, done = asyncio.Event(), asyncio.Event()
 
     async def call(api: httpx.AsyncClient, token: str) -> None:
-        answer = await api.get("/api/tasks", headers={"Authorization": f"Bearer {token}"})
-        statuses[answer.status_code] += 1
+        response = await api.get("/api/tasks", headers={"Authorization": f"Bearer {token}"})
+        statuses[response.status_code] += 1
 
     async def work(api: httpx.AsyncClient) -> None:
         while not done.is_set():
@@ -98,22 +97,22 @@ async def test_a_rotation_in_mid_traffic_costs_no_request_a_wrongful_401(install
     assert after.split(".")[0] != before.split(".")[0]
 
 
-def test_a_session_token_is_refused_and_told_where_to_get_a_jwt(installed: Installation) -> None:
+def test_a_session_token_is_refused_with_a_hint_where_to_get_a_jwt(installed: Installation) -> None:
     ann = installed.issuer.sign_up("dora")
     for token in (ann.session_token, ann.browser.cookies["better-auth.session_token"]):
-        answer = installed.service.anybody.get("/api/tasks", headers={"Authorization": f"Bearer {token}"})
-        assert "/api/auth/token" in is_problem(answer, 401)["detail"]
-        assert answer.headers["www-authenticate"] == 'Bearer error="invalid_token"'
+        response = installed.service.anybody.get("/api/tasks", headers={"Authorization": f"Bearer {token}"})
+        assert "/api/auth/token" in is_problem(response, 401)["detail"]
+        assert response.headers["www-authenticate"] == 'Bearer error="invalid_token"'
 
 
-def test_the_jwt_of_a_session_cookie_is_refused_though_its_key_is_the_same(tmp_path: Path) -> None:
+def test_the_jwt_of_a_session_cookie_is_refused_although_the_same_key_signs_it(tmp_path: Path) -> None:
     with (
         better_auth(cookies=True) as issuer,
         serving(tmp_path, sqlite_url(tmp_path / "todo.db"), BETTER_AUTH_URL=issuer.url) as service,
     ):
         cookie = keep_secret(issuer.sign_up("emma").browser.cookies["better-auth.session_data"])
-        answer = service.anybody.get("/api/tasks", headers={"Authorization": f"Bearer {cookie}"})
-        assert "another type" in is_problem(answer, 401)["detail"]
+        response = service.anybody.get("/api/tasks", headers={"Authorization": f"Bearer {cookie}"})
+        assert "another type" in is_problem(response, 401)["detail"]
         findings = todo(tmp_path, "auth", "check", cookie, BETTER_AUTH_URL=issuer.url).stdout
         assert "FAILS  The token is meant for another audience" in findings
         assert "ok     its signature is valid" in findings

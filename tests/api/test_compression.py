@@ -58,9 +58,9 @@ def test_a_short_response_is_not_compressed(server: Server) -> None:
     ann = server.person()
     task = ann.add()
     for path in ("/api/tasks", f"/api/tasks/{task['id']}"):
-        answer = ann.api.get(path, headers={"Accept-Encoding": "gzip"})
-        assert "content-encoding" not in answer.headers
-        assert not answer.headers["etag"].startswith("W/")
+        response = ann.api.get(path, headers={"Accept-Encoding": "gzip"})
+        assert "content-encoding" not in response.headers
+        assert not response.headers["etag"].startswith("W/")
 
 
 def test_the_etag_of_a_compressed_list_gets_304(server: Server) -> None:

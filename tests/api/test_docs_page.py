@@ -1,4 +1,4 @@
-"""The docs page, in a real browser that reaches nothing but this machine."""
+"""The docs page, in a real browser that can connect to this machine only."""
 
 import re
 from pathlib import Path
@@ -7,15 +7,15 @@ from tests.support import browser
 from tests.support.serving import Server
 
 
-@browser.wanted
-def test_it_shows_every_operation_without_any_connection_to_the_internet(server: Server, tmp_path: Path) -> None:
-    page = browser.shown_at(f"{server.url}/docs", tmp_path)
+@browser.needs_browser
+def test_the_page_shows_every_operation_without_an_internet_connection(server: Server, tmp_path: Path) -> None:
+    page = browser.render(f"{server.url}/docs", tmp_path)
     shown = set(re.findall(r'id="operations-(?:tasks|health)-(\w+)"', page))
     assert shown == {"listTasks", "createTask", "readTask", "changeTask", "renameTask", "deleteTask", "live", "ready"}
     assert "Authorize" in page
 
 
-def test_it_loads_nothing_from_elsewhere(server: Server) -> None:
+def test_the_page_loads_nothing_from_other_origins(server: Server) -> None:
     page = server.anybody.get("/docs")
     assert "://" not in page.text
     assert "default-src 'self'" in page.headers["content-security-policy"]

@@ -1,4 +1,4 @@
-"""What holds for every request: bodies that are no JSON, odd methods and paths, errors, CORS, health."""
+"""What holds for every request: invalid bodies, odd methods and paths, errors, CORS, health."""
 
 import json
 import socket
@@ -53,31 +53,31 @@ def ann(server: Server) -> Person:
 
 class TestBodies:
     @pytest.mark.parametrize("body", NOT_JSON.values(), ids=NOT_JSON.keys())
-    def test_one_that_is_no_json_is_400_and_changes_nothing(self, ann: Person, body: bytes) -> None:
+    def test_invalid_json_is_400_and_changes_nothing(self, ann: Person, body: bytes) -> None:
         task = ann.add()
         where = f"/api/tasks/{task['id']}"
         for method, path in (("POST", "/api/tasks"), ("PUT", where), ("PATCH", where)):
-            answer = ann.api.request(method, path, content=body, headers={"Content-Type": "application/json"})
-            problem = is_problem(answer, 400)
+            response = ann.api.request(method, path, content=body, headers={"Content-Type": "application/json"})
+            problem = is_problem(response, 400)
             assert [error["pointer"] for error in problem["errors"]] == [""]
         assert ann.tasks() == [task]
 
     @pytest.mark.parametrize("body", NOT_AN_OBJECT)
-    def test_one_that_is_no_object_is_400(self, ann: Person, body: bytes) -> None:
+    def test_json_other_than_an_object_is_400(self, ann: Person, body: bytes) -> None:
         assert "object" in is_problem(ann.api.post("/api/tasks", content=body), 400)["detail"]
 
-    def test_one_that_lacks_the_title_is_400(self, ann: Person) -> None:
+    def test_a_missing_title_is_400(self, ann: Person) -> None:
         problem = is_problem(ann.api.post("/api/tasks", json={"Title": "x"}), 400)
         assert problem["errors"] == [{"pointer": "/title", "detail": "title is missing."}]
 
-    def test_a_field_that_comes_twice_counts_as_its_last(self, ann: Person) -> None:
+    def test_of_a_repeated_field_the_last_counts(self, ann: Person) -> None:
         assert ann.api.post("/api/tasks", content=b'{"title": "a", "title": "b"}').json()["title"] == "b"
 
     @pytest.mark.parametrize(
         "media_type",
         ["text/plain", "application/x-www-form-urlencoded", "text/json", "application/xml", "json", "", ";"],
     )
-    def test_one_that_is_sent_as_something_else_is_415(self, ann: Person, media_type: str) -> None:
+    def test_another_content_type_is_415(self, ann: Person, media_type: str) -> None:
         task = ann.add()
         where = f"/api/tasks/{task['id']}"
         headers = {"Content-Type": media_type}
@@ -85,13 +85,13 @@ class TestBodies:
             is_problem(ann.api.request(method, path, content=b'{"title": "x"}', headers=headers), 415)
         assert ann.tasks() == [task]
 
-    def test_one_of_64_kib_is_taken(self, ann: Person) -> None:
+    def test_64_kib_are_accepted(self, ann: Person) -> None:
         body = json.dumps({"title": "x", "other": ""}).encode()
         body = body[:-2] + b"x" * (64 * 1024 - len(body)) + body[-2:]
         assert len(body) == 64 * 1024
         assert ann.api.post("/api/tasks", content=body).status_code == 201
 
-    def test_one_over_64_kib_is_413(self, ann: Person) -> None:
+    def test_over_64_kib_is_413(self, ann: Person) -> None:
         task = ann.add()
         where = f"/api/tasks/{task['id']}"
         body = b'{"title": "x"}' + b" " * 64 * 1024
@@ -99,7 +99,7 @@ class TestBodies:
             is_problem(ann.api.request(method, path, content=body), 413)
         assert ann.tasks() == [task]
 
-    def test_one_over_64_kib_is_refused_before_it_has_come_whole(self, server: Server, ann: Person) -> None:
+    def test_over_64_kib_is_413_before_the_body_has_come_whole(self, server: Server, ann: Person) -> None:
         head = f"POST /api/tasks HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ann.token}\r\n"
         for length in (
             "Content-Length: 100000000\r\n\r\n",
@@ -109,7 +109,7 @@ class TestBodies:
                 connection.sendall((head + length).encode())
                 assert connection.recv(100).startswith(b"HTTP/1.1 413 ")
 
-    def test_one_that_does_not_come_whole_is_no_fault_of_the_service(self, tmp_path: Path) -> None:
+    def test_an_incomplete_body_is_not_logged_as_an_error(self, tmp_path: Path) -> None:
         with serving(tmp_path, sqlite_url(tmp_path / "todo.db")) as server:
             ann = server.person()
             head = f"POST /api/tasks HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ann.token}\r\nContent-Length: 20"
@@ -118,7 +118,7 @@ class TestBodies:
             assert ann.tasks() == []
         assert "ERROR" not in server.printed()
 
-    def test_one_with_a_get_or_a_delete_is_not_read(self, ann: Person) -> None:
+    def test_the_body_of_a_get_or_delete_is_ignored(self, ann: Person) -> None:
         task = ann.add()
         where = f"/api/tasks/{task['id']}"
         assert ann.api.request("GET", where, content=b"{").status_code == 200
@@ -145,7 +145,7 @@ class TestIds:
             "x" * 5000,
         ],
     )
-    def test_a_malformed_one_is_400_not_404(self, ann: Person, text: str) -> None:
+    def test_a_malformed_id_is_400_not_404(self, ann: Person, text: str) -> None:
         task = ann.add()
         path = text.replace("{id}", task["id"]).replace("{hex}", task["id"].replace("-", ""))
         where = f"/api/tasks/{path.replace('{braced}', '%7B' + task['id'] + '%7D').replace(' ', '%20')}"
@@ -161,7 +161,7 @@ class TestIds:
 
 
 class TestMethodsAndPaths:
-    def test_head_answers_as_get_without_the_body(self, ann: Person) -> None:
+    def test_head_is_get_without_the_body(self, ann: Person) -> None:
         task = ann.add()
         for where in (
             "/api/tasks",
@@ -194,13 +194,11 @@ class TestMethodsAndPaths:
             ("/health/live", ["POST"], "GET, HEAD, OPTIONS"),
         ],
     )
-    def test_another_method_is_405_and_says_which_are_allowed(
-        self, ann: Person, path: str, methods: list[str], allow: str
-    ) -> None:
+    def test_another_method_is_405_with_allow(self, ann: Person, path: str, methods: list[str], allow: str) -> None:
         for method in methods:
-            answer = ann.api.request(method, path)
-            is_problem(answer, 405)
-            assert answer.headers["allow"] == allow
+            response = ann.api.request(method, path)
+            is_problem(response, 405)
+            assert response.headers["allow"] == allow
         assert ann.api.options(path).headers["allow"] == allow
 
     @pytest.mark.parametrize("path", ["/", "/api", "/api/task", "/api/tasks/x/y", "/docs/../x", "/docs/x", "/schema"])
@@ -208,21 +206,21 @@ class TestMethodsAndPaths:
         is_problem(ann.api.get(path), 404)
         is_problem(server.anybody.get(path), 404)
 
-    def test_what_is_no_http_is_a_problem_too(self, server: Server) -> None:
+    def test_invalid_http_is_a_problem_too(self, server: Server) -> None:
         with socket.create_connection(server.address, timeout=10) as connection:
             connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nX: a\x00b\r\n\r\n")
-            answer = connection.makefile("rb").read()
-        assert answer.startswith(b"HTTP/1.1 400 ")
-        assert b"application/problem+json" in answer
+            response = connection.makefile("rb").read()
+        assert response.startswith(b"HTTP/1.1 400 ")
+        assert b"application/problem+json" in response
 
 
 class TestRequestIds:
-    def test_a_sane_one_is_taken_and_returned(self, ann: Person) -> None:
+    def test_a_valid_request_id_is_used_and_returned(self, ann: Person) -> None:
         for path in ("/api/tasks", "/nowhere"):
             assert ann.api.get(path, headers={"X-Request-Id": "abc-1.2_3"}).headers["x-request-id"] == "abc-1.2_3"
 
     @pytest.mark.parametrize("given", ["", "a b", "x" * 129, "<script>", "a,b"])
-    def test_any_other_is_replaced(self, ann: Person, given: str) -> None:
+    def test_an_invalid_request_id_is_replaced(self, ann: Person, given: str) -> None:
         answered = ann.api.get("/api/tasks", headers={"X-Request-Id": given}).headers["x-request-id"]
         assert answered != given
         assert len(answered) == 32
@@ -231,7 +229,7 @@ class TestRequestIds:
 class TestCors:
     ORIGIN: ClassVar = {"Origin": "https://app.example.com"}
 
-    def test_a_named_front_end_may_ask_and_read(self, server: Server) -> None:
+    def test_a_configured_origin_passes_the_preflight(self, server: Server) -> None:
         preflight = server.anybody.options(
             f"/api/tasks/{uuid4()}",
             headers={
@@ -247,28 +245,28 @@ class TestCors:
         for header in ("authorization", "content-type", "if-match", "if-none-match", "idempotency-key"):
             assert header in allowed
 
-    def test_it_can_read_the_contracts_headers_and_the_errors(self, server: Server, ann: Person) -> None:
-        for answer in (
+    def test_a_configured_origin_can_read_headers_and_errors(self, server: Server, ann: Person) -> None:
+        for response in (
             ann.api.get("/api/tasks", headers=self.ORIGIN),
             ann.api.get("/api/tasks/x", headers=self.ORIGIN),
             ann.api.get("/nowhere", headers=self.ORIGIN),
             ann.api.post("/api/tasks", content=b"x" * 70_000, headers=self.ORIGIN),
             server.anybody.get("/api/tasks", headers=self.ORIGIN),
         ):
-            assert answer.headers["access-control-allow-origin"] == self.ORIGIN["Origin"]
-            exposed = answer.headers["access-control-expose-headers"].lower()
+            assert response.headers["access-control-allow-origin"] == self.ORIGIN["Origin"]
+            exposed = response.headers["access-control-expose-headers"].lower()
             for header in ("etag", "link", "location", "retry-after", "idempotency-replayed"):
                 assert header in exposed
 
-    def test_another_origin_gets_no_leave(self, server: Server, ann: Person) -> None:
+    def test_another_origin_is_not_allowed(self, server: Server, ann: Person) -> None:
         for origin in (
             "https://evil.example.com",
             "https://app.example.com.evil.com",
             "null",
             "http://app.example.com",
         ):
-            answer = ann.api.get("/api/tasks", headers={"Origin": origin})
-            assert "access-control-allow-origin" not in answer.headers
+            response = ann.api.get("/api/tasks", headers={"Origin": origin})
+            assert "access-control-allow-origin" not in response.headers
             preflight = server.anybody.options(
                 "/api/tasks", headers={"Origin": origin, "Access-Control-Request-Method": "GET"}
             )
@@ -276,15 +274,15 @@ class TestCors:
 
 
 class TestHealth:
-    def test_it_wants_no_token(self, server: Server) -> None:
+    def test_it_needs_no_token(self, server: Server) -> None:
         for path in ("/health/live", "/health/ready"):
-            answer = server.anybody.get(path)
-            assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+            response = server.anybody.get(path)
+            assert (response.status_code, response.json()) == (200, {"status": "ok"})
 
 
 class TestOldAndOddClients:
     @pytest.mark.parametrize("upgrade", ["h2c", "websocket"])
-    def test_a_request_that_offers_an_upgrade_keeps_its_body(self, ann: Person, upgrade: str) -> None:
+    def test_an_offered_upgrade_is_ignored(self, ann: Person, upgrade: str) -> None:
         headers = {"Connection": "Upgrade", "Upgrade": upgrade}
         assert ann.api.post("/api/tasks", json={"title": "x"}, headers=headers).status_code == 201
 
@@ -292,7 +290,7 @@ class TestOldAndOddClients:
         "beginning",
         [b"\r\nPOST /api/tasks", b"M-SEARCH /api/tasks", b"GET /health/live HTTP/1.1\r\n\r\nPOST /api/tasks"],
     )
-    def test_the_body_of_one_that_offers_an_upgrade_is_never_taken_for_a_request(
+    def test_the_body_of_a_request_with_upgrade_is_never_taken_for_a_request(
         self, server: Server, beginning: bytes
     ) -> None:
         body = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -302,25 +300,23 @@ class TestOldAndOddClients:
                 % (beginning, len(body))
             )
             connection.sendall(body)
-            answer = connection.makefile("rb").read()
-        assert answer.count(b"HTTP/1.1 ") == 1 + beginning.count(b"GET")
-        assert b"connection: close\r\n" in answer
+            response = connection.makefile("rb").read()
+        assert response.count(b"HTTP/1.1 ") == 1 + beginning.count(b"GET")
+        assert b"connection: close\r\n" in response
 
     @pytest.mark.parametrize("kind", [b"Connection: close", b"Transfer-Encoding: nonsense", b"No field at all"])
-    def test_an_answer_that_ends_the_connection_reaches_a_client_that_sends_on(
-        self, server: Server, kind: bytes
-    ) -> None:
+    def test_the_last_response_reaches_a_client_that_is_still_sending(self, server: Server, kind: bytes) -> None:
         with socket.create_connection(server.address, timeout=10) as connection:
             connection.sendall(b"POST /api/tasks HTTP/1.1\r\nHost: x\r\nContent-Length: 999999\r\n%b\r\n\r\n" % kind)
             answered = connection.recv(1, socket.MSG_PEEK)
             for _ in range(10):
                 connection.sendall(b"x" * 65_536)
-            answer = connection.makefile("rb").read()
+            response = connection.makefile("rb").read()
         assert answered
-        assert answer.startswith(b"HTTP/1.1 4")
-        assert answer.endswith(b"}")
+        assert response.startswith(b"HTTP/1.1 4")
+        assert response.endswith(b"}")
 
-    def test_a_trailer_is_no_header(self, server: Server, ann: Person) -> None:
+    def test_a_trailer_is_not_a_header(self, server: Server, ann: Person) -> None:
         trailer = f"Authorization: Bearer {ann.token}\r\n".encode()
         with socket.create_connection(server.address, timeout=10) as connection:
             connection.sendall(
@@ -329,7 +325,7 @@ class TestOldAndOddClients:
             )
             assert connection.makefile("rb").read().startswith(b"HTTP/1.1 401 ")
 
-    def test_a_hundred_headers_are_taken_and_more_are_431(self, server: Server) -> None:
+    def test_100_headers_are_accepted_and_101_are_431(self, server: Server) -> None:
         for number, status in ((99, b"200"), (100, b"431")):
             with socket.create_connection(server.address, timeout=10) as connection:
                 connection.sendall(
@@ -338,23 +334,23 @@ class TestOldAndOddClients:
                 assert connection.makefile("rb").read().startswith(b"HTTP/1.1 %b " % status)
 
 
-def test_anybody_may_call_from_a_browser_where_origins_are_a_star(tmp_path: Path) -> None:
+def test_every_origin_may_call_where_origins_are_a_star(tmp_path: Path) -> None:
     with serving(tmp_path, sqlite_url(tmp_path / "todo.db"), CORS_ORIGINS="*") as server:
-        answer = server.anybody.get("/health/live", headers={"Origin": "https://any.example.com"})
-        assert answer.headers["access-control-allow-origin"] == "*"
+        response = server.anybody.get("/health/live", headers={"Origin": "https://any.example.com"})
+        assert response.headers["access-control-allow-origin"] == "*"
 
 
-def test_a_damaged_database_is_500_and_gives_nothing_away(tmp_path: Path) -> None:
+def test_a_damaged_database_is_500_and_reveals_nothing(tmp_path: Path) -> None:
     with serving(tmp_path, sqlite_url(tmp_path / "todo.db")) as server:
         ann = server.person()
         ann.add("A secret title")
         for file in tmp_path.glob("todo.db*"):
             file.write_bytes(b"SQLite format 3\x00" + b"\xff" * 200_000)
-        answer = ann.api.get("/api/tasks", headers={"X-Request-Id": "the-one"})
-        is_problem(answer, 500)
+        response = ann.api.get("/api/tasks", headers={"X-Request-Id": "the-one"})
+        is_problem(response, 500)
         is_problem(server.anybody.get("/health/ready"), 503)
         for secret in ("sqlite", "SELECT", str(tmp_path), "Traceback", "malformed"):
-            assert secret not in answer.text
+            assert secret not in response.text
         assert "the-one" in server.printed()
         assert "secret title" not in server.printed()
         assert ann.token not in server.printed()

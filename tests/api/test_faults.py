@@ -1,4 +1,4 @@
-"""What goes wrong inside: 500, 503 and answers that break off, and what the log says of them."""
+"""Internal errors: 500, 503 and responses that break off, and what is logged about them."""
 
 import asyncio
 import logging
@@ -26,7 +26,7 @@ def own_server(tmp_path: Path, empty_database: str) -> Iterator[tuple[Server, st
         yield server, empty_database
 
 
-def test_a_500_says_nothing_and_the_log_names_the_cause(own_server: tuple[Server, str]) -> None:
+def test_a_500_reveals_nothing_and_the_log_names_the_cause(own_server: tuple[Server, str]) -> None:
     server, url = own_server
     if url.startswith("sqlite"):
         with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection:
@@ -37,9 +37,9 @@ def test_a_500_says_nothing_and_the_log_names_the_cause(own_server: tuple[Server
         with psycopg.connect(url) as postgres:
             postgres.execute("ALTER TABLE tasks ADD CHECK (title <> 'boom')")
     ann = server.person()
-    answer = ann.api.post("/api/tasks", json={"title": "boom"}, headers={"X-Request-Id": "the-one"})
-    assert is_problem(answer, 500)["detail"] == "Internal server error"
-    assert answer.headers["x-request-id"] == "the-one"
+    response = ann.api.post("/api/tasks", json={"title": "boom"}, headers={"X-Request-Id": "the-one"})
+    assert is_problem(response, 500)["detail"] == "Internal server error"
+    assert response.headers["x-request-id"] == "the-one"
     assert ann.tasks() == []
     printed = server.printed()
     assert "the-one" in printed
@@ -49,24 +49,24 @@ def test_a_500_says_nothing_and_the_log_names_the_cause(own_server: tuple[Server
     assert "INSERT" not in printed
 
 
-def test_a_pool_that_is_exhausted_is_503_and_recovers(tmp_path: Path, empty_postgres: str) -> None:
+def test_an_exhausted_pool_is_503_and_recovers(tmp_path: Path, empty_postgres: str) -> None:
     with serving(tmp_path, empty_postgres, DATABASE_POOL_SIZE="1") as server, ThreadPoolExecutor(2) as pool:
         people = [server.person("ann") for _ in range(2)]
         people[0].add()
         with psycopg.connect(empty_postgres) as holder:
             holder.execute("SELECT * FROM users FOR UPDATE")
             waiting = [pool.submit(person.api.post, "/api/tasks", json={"title": "x"}) for person in people]
-            for answer in waiting:
-                is_problem(answer.result(), 503)
-                assert int(answer.result().headers["retry-after"]) > 0
-                assert answer.result().elapsed.total_seconds() < 2
+            for response in waiting:
+                is_problem(response.result(), 503)
+                assert int(response.result().headers["retry-after"]) > 0
+                assert response.result().elapsed.total_seconds() < 2
             assert server.anybody.get("/health/live").status_code == 200
         people[0].add()
         assert len(people[0].tasks()) == 2
 
 
-def anns_whole_list() -> dict[str, Any]:
-    """The request as ASGI has it, for what no client can be made to see."""
+def request_whole_list() -> dict[str, Any]:
+    """Ann's request as an ASGI scope, to observe what no client could."""
     return {
         "type": "http",
         "http_version": "1.1",
@@ -78,7 +78,7 @@ def anns_whole_list() -> dict[str, Any]:
 
 
 class Breaking(MemoryTaskStore):
-    """Fails when the list goes on."""
+    """Fails on the second page."""
 
     async def list(
         self, owner: UserId, wanted: Filter, *, after: Position | None = None, limit: int = PAGE_LENGTH
@@ -88,23 +88,23 @@ class Breaking(MemoryTaskStore):
         return await super().list(owner, wanted, after=after, limit=limit)
 
 
-async def test_a_list_that_breaks_off_is_not_taken_for_whole(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_list_that_breaks_off_does_not_look_complete(caplog: pytest.LogCaptureFixture) -> None:
     store = Breaking()
     for _ in range(PAGE_LENGTH + 1):
         await add_task(store, a_task(UserId("ann")))
     sent: list[dict[str, Any]] = []
 
     async def receive() -> dict[str, Any]:
-        await asyncio.Event().wait()  # the client stays, and has no more to say
+        await asyncio.Event().wait()  # the client stays connected, and sends nothing more
         raise AssertionError
 
     async def send(message: dict[str, Any]) -> None:
         sent.append(message)
 
     with caplog.at_level(logging.ERROR):
-        await application(store)(anns_whole_list(), receive, send)
+        await application(store)(request_whole_list(), receive, send)
     assert sent[0]["status"] == 200
-    assert not any(message.get("more_body") is False for message in sent)  # so the server cuts the connection
+    assert not any(message.get("more_body") is False for message in sent)  # so the server closes the connection
     assert "RuntimeError" in caplog.text
     assert "test_faults.py" in caplog.text
     assert "with a title in it" not in caplog.text
@@ -120,7 +120,7 @@ class Counting(MemoryTaskStore):
         return await super().list(owner, wanted, after=after, limit=limit)
 
 
-async def test_a_list_is_read_no_further_once_its_client_has_gone() -> None:
+async def test_a_list_is_not_read_on_once_its_client_has_disconnected() -> None:
     store = Counting()
     for _ in range(5 * PAGE_LENGTH):
         await add_task(store, a_task(UserId("ann")))
@@ -140,5 +140,5 @@ async def test_a_list_is_read_no_further_once_its_client_has_gone() -> None:
             gone.set()
         await asyncio.sleep(0)
 
-    await application(store)(anns_whole_list(), receive, send)
+    await application(store)(request_whole_list(), receive, send)
     assert store.lists <= 3

@@ -1,4 +1,4 @@
-"""What those who run the service see of it: a line for each request, and figures."""
+"""What operators see of the service: the access log, and metrics."""
 
 import re
 import socket
@@ -13,7 +13,7 @@ from tests.support.serving import Server, serving
 
 
 def wait_for_lines(server: Server, number: int) -> list[dict[str, Any]]:
-    """Lines wait for others for a moment, and none is lost."""
+    """Lines are written in batches, after a moment."""
     while len(lines := server.logged("todo.access")) < number:
         server.anybody.get("/health/live")
     return [line for line in lines if line["route"] != "/health/live"]
@@ -54,10 +54,10 @@ def test_the_access_log_names_the_route_and_nothing_that_a_client_chose(observed
 def test_what_is_not_http_is_logged_under_the_id_in_its_response(observed: Server) -> None:
     with socket.create_connection(observed.address, timeout=10) as connection:
         connection.sendall(b"a secret, and nothing that HTTP knows\r\n\r\n")
-        answer = connection.makefile("rb").read()
-    [named] = re.findall(rb"x-request-id: ([0-9a-f]{32})\r\n", answer)
-    [lines] = observed.logged("todo.http")
-    assert lines["message"] == f"request {named.decode()} was refused before it was complete: 400"
+        response = connection.makefile("rb").read()
+    [named] = re.findall(rb"x-request-id: ([0-9a-f]{32})\r\n", response)
+    [line] = observed.logged("todo.http")
+    assert line["message"] == f"request {named.decode()} was refused before it was complete: 400"
     assert "secret" not in observed.printed()
 
 

@@ -1,4 +1,4 @@
-"""The service does what /openapi.json says."""
+"""The service behaves as /openapi.json says."""
 
 import subprocess
 import sys
@@ -33,7 +33,7 @@ def test_schemathesis_finds_nothing(server: Server, tmp_path: Path) -> None:
     assert "Tested: 8" in run.stdout
 
 
-def test_it_is_openapi_3_1_and_wants_a_bearer_token(server: Server) -> None:
+def test_it_is_openapi_3_1_with_bearer_authentication(server: Server) -> None:
     document = server.anybody.get("/openapi.json").json()
     assert document["openapi"].startswith("3.1.")
     assert document["security"] == [{"bearer": []}]
@@ -63,7 +63,7 @@ def test_every_operation_names_the_errors_of_the_contract(server: Server) -> Non
         assert list(response["content"]) == ["application/problem+json"]
 
 
-def test_every_method_of_the_service_is_in_it_and_no_other(server: Server) -> None:
+def test_it_has_exactly_the_methods_of_the_service(server: Server) -> None:
     ann: Person = server.person()
     task = ann.add()
     for path, operations in server.anybody.get("/openapi.json").json()["paths"].items():

@@ -1,4 +1,4 @@
-"""Behind Debian's PgBouncer, in transaction mode: the next statement may come to another session."""
+"""Behind PgBouncer in transaction mode, where each statement may run in another session."""
 
 import os
 import shutil
@@ -21,15 +21,15 @@ from tests.support.serving import Person, serving
 
 POOL = 2
 CLIENTS = 200
-EACH = 5
+ROUNDS = 5
 
 
 @contextmanager
 def pgbouncer(url: str) -> Iterator[str]:
-    """The URL of the same database by way of it."""
+    """The URL of the same database through it."""
     program = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
     if program is None:
-        pytest.skip("wants pgbouncer")
+        pytest.skip("needs pgbouncer")
     parts, port = urlsplit(url), free_port()
     with TemporaryDirectory() as name:
         Path(name).chmod(0o777)  # its user writes there
@@ -42,7 +42,7 @@ def pgbouncer(url: str) -> Iterator[str]:
         )
         user = ["-u", "nobody"] if os.geteuid() == 0 else []
         with subprocess.Popen([program, *user, settings], stderr=subprocess.DEVNULL) as process:
-            by_way = f"postgresql://postgres:@127.0.0.1:{port}{parts.path}"
+            pooled = f"postgresql://postgres:@127.0.0.1:{port}{parts.path}"
             try:
                 deadline = time.monotonic() + 10
                 while True:
@@ -50,25 +50,23 @@ def pgbouncer(url: str) -> Iterator[str]:
                         break
                     assert time.monotonic() < deadline
                     time.sleep(0.01)
-                yield by_way
+                yield pooled
             finally:
                 process.terminate()
 
 
-@pytest.mark.parametrize("prepared", ["", "false"], ids=["finding out", "told not to prepare"])
-def test_many_clients_share_two_sessions_without_an_error(
-    tmp_path: Path, own_server: OwnPostgres, prepared: str
-) -> None:
+@pytest.mark.parametrize("prepared", ["", "false"], ids=["detected", "configured"])
+def test_many_clients_share_two_sessions_without_errors(tmp_path: Path, own_server: OwnPostgres, prepared: str) -> None:
     url = own_server.create("UTF8")
     with (
-        pgbouncer(url) as by_way,
-        serving(tmp_path, by_way, DATABASE_PREPARED_STATEMENTS=prepared) as server,
+        pgbouncer(url) as pooled,
+        serving(tmp_path, pooled, DATABASE_PREPARED_STATEMENTS=prepared) as server,
         ThreadPoolExecutor(CLIENTS) as pool,
     ):
 
         def work(person: Person) -> list[int]:
             statuses = []
-            for number in range(EACH):
+            for number in range(ROUNDS):
                 added = person.api.post("/api/tasks", json={"title": "x"}, headers={"Idempotency-Key": str(number)})
                 one = f"/api/tasks/{added.json()['id']}"
                 statuses += [
@@ -80,8 +78,8 @@ def test_many_clients_share_two_sessions_without_an_error(
             return statuses
 
         people = [server.person() for _ in range(CLIENTS)]
-        told = Counter(status for statuses in pool.map(work, people) for status in statuses)
-        assert told == {201: CLIENTS * EACH, 200: 2 * CLIENTS * EACH, 204: CLIENTS * EACH}
+        statuses_sent = Counter(status for statuses in pool.map(work, people) for status in statuses)
+        assert statuses_sent == {201: CLIENTS * ROUNDS, 200: 2 * CLIENTS * ROUNDS, 204: CLIENTS * ROUNDS}
         with psycopg.connect(url) as direct:
             kept = direct.execute("SELECT count(*), count(DISTINCT id) FROM tasks").fetchone()
         assert kept == (CLIENTS * 3, CLIENTS * 3)

@@ -1,4 +1,4 @@
-"""Clients that take their time: a real server on a real socket, with less patience than it has."""
+"""Slow clients: a real server on a real socket, with shorter timeouts than usual."""
 
 import asyncio
 import socket
@@ -21,8 +21,8 @@ NONSENSE = b"nonsense\r\n\r\n"
 Client = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
-async def until(holds: Callable[[], bool]) -> None:
-    while not holds():  # noqa: ASYNC110 - nobody tells of it
+async def wait_until(condition: Callable[[], bool]) -> None:
+    while not condition():  # noqa: ASYNC110 - there is no event for it
         await asyncio.sleep(0.002)
 
 
@@ -38,7 +38,7 @@ async def server(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[uvicorn.Serve
     config = uvicorn.Config(application(store), http=HttpProtocol, log_level="critical", lifespan="off", port=0)
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve())
-    await until(lambda: server.started)
+    await wait_until(lambda: server.started)
     yield server
     server.should_exit = True
     await serving
@@ -47,41 +47,39 @@ async def server(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[uvicorn.Serve
 @pytest.fixture
 async def client(server: uvicorn.Server) -> AsyncIterator[Client]:
     address = server.servers[0].sockets[0].getsockname()
-    # A small buffer, so that whoever does not read holds up the server soon.
-    taking = socket.socket()
-    taking.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    taking.setblocking(False)
-    await asyncio.get_running_loop().sock_connect(taking, address)
-    reader, writer = await asyncio.open_connection(sock=taking)
+    # With a small buffer, so that the server is soon blocked by a client that does not read.
+    small = socket.socket()
+    small.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    small.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(small, address)
+    reader, writer = await asyncio.open_connection(sock=small)
     yield reader, writer
     writer.close()
 
 
-async def test_half_a_head_is_waited_for_no_longer_than_slow_clients_need(client: Client) -> None:
+async def test_an_incomplete_head_is_408_after_the_timeout(client: Client) -> None:
     reader, writer = client
     writer.write(GET[:-4])
-    answer = await reader.read()
-    assert answer.startswith(b"HTTP/1.1 408 Request Timeout")
-    assert b"application/problem+json" in answer
-    assert b"send it again" in answer
+    response = await reader.read()
+    assert response.startswith(b"HTTP/1.1 408 Request Timeout")
+    assert b"application/problem+json" in response
+    assert b"send it again" in response
 
 
-async def test_a_head_without_an_end_is_cut_off_by_its_length(
-    client: Client, server: uvicorn.Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_endless_head_is_431(client: Client, server: uvicorn.Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "REQUEST_TIMEOUT", 60)
     reader, writer = client
     writer.write(GET[:-2] + b"X-More: ")
-    await until(
+    await wait_until(
         lambda: any(isinstance(one, HttpProtocol) and one._receiving_since for one in server.server_state.connections)
     )
     writer.write(b"x" * (limits.MAX_HEAD + 1))
-    answer = await reader.read()
-    assert answer.startswith(b"HTTP/1.1 431 Request Header Fields Too Large")
-    assert b"application/problem+json" in answer
+    response = await reader.read()
+    assert response.startswith(b"HTTP/1.1 431 Request Header Fields Too Large")
+    assert b"application/problem+json" in response
 
 
-async def test_many_requests_in_one_piece_are_no_long_one(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_many_pipelined_requests_are_not_a_long_one(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "REQUEST_TIMEOUT", 60)
     monkeypatch.setattr(limits, "KEEP_ALIVE_TIMEOUT", 60)
     reader, writer = client
@@ -93,7 +91,7 @@ async def test_many_requests_in_one_piece_are_no_long_one(client: Client, monkey
     await reader.readuntil(b'"ok"}')
 
 
-async def test_what_never_ends_behind_a_body_is_cut_off_by_its_length(
+async def test_endless_trailers_end_the_connection(
     client: Client, server: uvicorn.Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "REQUEST_TIMEOUT", 60)
@@ -108,10 +106,10 @@ async def test_what_never_ends_behind_a_body_is_cut_off_by_its_length(
             await writer.drain()
     with suppress(ConnectionError):
         await reader.read()
-    await until(lambda: not server.server_state.connections)
+    await wait_until(lambda: not server.server_state.connections)
 
 
-async def test_a_body_that_never_ends_is_cut_off_however_it_trickles(client: Client, server: uvicorn.Server) -> None:
+async def test_a_trickling_body_is_408_after_the_timeout(client: Client, server: uvicorn.Server) -> None:
     reader, writer = client
     writer.write(f"POST /api/tasks HTTP/1.1\r\n{HEAD}Content-Length: 1000\r\n\r\n".encode())
 
@@ -121,14 +119,14 @@ async def test_a_body_that_never_ends_is_cut_off_however_it_trickles(client: Cli
             await asyncio.sleep(0.02)
 
     trickling = asyncio.create_task(trickle())
-    answer = await reader.read()
+    response = await reader.read()
     trickling.cancel()
-    assert answer.startswith(b"HTTP/1.1 408 ")
-    await until(lambda: not server.server_state.tasks)
+    assert response.startswith(b"HTTP/1.1 408 ")
+    await wait_until(lambda: not server.server_state.tasks)
 
 
 @pytest.mark.parametrize("sends_on", [True, False])
-async def test_behind_its_last_answer_a_client_has_a_moment_and_no_more(
+async def test_after_its_last_response_a_client_gets_a_moment_to_read_it(
     client: Client, server: uvicorn.Server, monkeypatch: pytest.MonkeyPatch, sends_on: bool
 ) -> None:
     monkeypatch.setattr(limits, "LINGER_TIMEOUT", 60)
@@ -144,7 +142,7 @@ async def test_behind_its_last_answer_a_client_has_a_moment_and_no_more(
     assert server.server_state.total_requests == 0
 
 
-async def test_a_connection_at_rest_is_closed_and_one_in_use_is_not(client: Client) -> None:
+async def test_an_idle_connection_is_closed_and_one_in_use_is_not(client: Client) -> None:
     reader, writer = client
     loop = asyncio.get_running_loop()
     began = loop.time()
@@ -155,18 +153,18 @@ async def test_a_connection_at_rest_is_closed_and_one_in_use_is_not(client: Clie
     assert await reader.read() == b""
 
 
-@pytest.mark.parametrize("last", [b"", b"Connection: close\r\n"], ids=["keeping on", "the last"])
-async def test_who_does_not_read_the_answer_is_cut_off(client: Client, server: uvicorn.Server, last: bytes) -> None:
+@pytest.mark.parametrize("last", [b"", b"Connection: close\r\n"], ids=["keep-alive", "close"])
+async def test_a_client_that_does_not_read_is_disconnected(client: Client, server: uvicorn.Server, last: bytes) -> None:
     _, writer = client
-    await until(lambda: bool(server.server_state.connections))
+    await wait_until(lambda: bool(server.server_state.connections))
     assert isinstance(writer.transport, asyncio.ReadTransport)
-    writer.transport.pause_reading()  # as a client that is busy with something else
+    writer.transport.pause_reading()  # as a client that is busy
     writer.write(GET[:-2] + last + b"\r\n")
-    await until(lambda: bool(server.server_state.tasks))
-    await until(lambda: not server.server_state.tasks and not server.server_state.connections)
+    await wait_until(lambda: bool(server.server_state.tasks))
+    await wait_until(lambda: not server.server_state.tasks and not server.server_state.connections)
 
 
-async def test_who_does_not_take_an_answer_takes_no_place_with_the_next_request(
+async def test_a_client_that_does_not_read_occupies_no_slot_with_its_next_request(
     client: Client, server: uvicorn.Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "REQUEST_TIMEOUT", 60)
@@ -175,14 +173,14 @@ async def test_who_does_not_take_an_answer_takes_no_place_with_the_next_request(
     writer.transport.pause_reading()
     page = GET.replace(b"/api/tasks", b"/api/tasks?limit=1000")
     writer.write(page * 9 + page.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
-    await until(lambda: server.server_state.total_requests > 1)
-    await until(lambda: not server.server_state.tasks)
+    await wait_until(lambda: server.server_state.total_requests > 1)
+    await wait_until(lambda: not server.server_state.tasks)
     assert server.server_state.total_requests < 10
     writer.transport.resume_reading()
     assert (await reader.read()).count(b"HTTP/1.1 200") == 10
 
 
-async def test_who_reads_slowly_but_steadily_gets_everything(client: Client) -> None:
+async def test_a_client_that_reads_slowly_but_steadily_gets_everything(client: Client) -> None:
     reader, writer = client
     writer.write(GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
     received = b""
@@ -193,10 +191,10 @@ async def test_who_reads_slowly_but_steadily_gets_everything(client: Client) -> 
     assert received.count(b'"id"') == 3000
 
 
-async def test_answers_of_many_at_once_come_whole_and_in_the_order_of_their_requests(
+async def test_responses_under_load_are_complete_and_in_the_order_of_the_requests(
     server: uvicorn.Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They wait for each other then, and so does what ends a connection."""
+    """Responses are written in batches then; what ends a connection must not overtake them."""
     monkeypatch.setattr(limits, "KEEP_ALIVE_TIMEOUT", 60)
     address = server.servers[0].sockets[0].getsockname()
     names = [b"x-request-id: %d" % number for number in range(4)]
@@ -210,7 +208,7 @@ async def test_answers_of_many_at_once_come_whole_and_in_the_order_of_their_requ
             writer.write(request + b"\r\n")
             await asyncio.sleep(0)
         received = b""
-        if last == NONSENSE:  # once all before it is answered
+        if last == NONSENSE:  # once all requests before it have a response
             while received.count(b"]") < 3:
                 received += await reader.read(65536)
         writer.write(last)
@@ -225,7 +223,7 @@ async def test_answers_of_many_at_once_come_whole_and_in_the_order_of_their_requ
     await asyncio.gather(*(ask(last) for last in (NONSENSE, fourth + b"Connection: close\r\n\r\n") for _ in range(30)))
 
 
-async def test_nonsense_behind_a_request_does_not_get_into_its_answer(client: Client) -> None:
+async def test_the_400_for_nonsense_does_not_get_into_the_response_before_it(client: Client) -> None:
     reader, writer = client
     writer.write(GET)
     received = await reader.readuntil(b"[")
@@ -235,7 +233,7 @@ async def test_nonsense_behind_a_request_does_not_get_into_its_answer(client: Cl
     assert b"]\r\n0\r\n\r\nHTTP/1.1 400" in received
 
 
-async def test_nonsense_together_with_a_request_is_not_what_the_request_is_answered(client: Client) -> None:
+async def test_nonsense_sent_together_with_a_request_does_not_change_its_response(client: Client) -> None:
     reader, writer = client
     writer.write(GET.replace(b"/api/tasks", b"/health/live") + NONSENSE)
     received = await reader.read()
@@ -243,7 +241,7 @@ async def test_nonsense_together_with_a_request_is_not_what_the_request_is_answe
     assert b'{"status":"ok"}HTTP/1.1 400' in received
 
 
-async def test_a_body_that_breaks_behind_another_request_is_refused_once_that_is_answered(client: Client) -> None:
+async def test_a_broken_body_is_refused_after_the_response_to_the_request_before_it(client: Client) -> None:
     reader, writer = client
     broken = f"POST /api/tasks HTTP/1.1\r\n{HEAD}Transfer-Encoding: chunked\r\n\r\nno length\r\n".encode()
     writer.write(GET.replace(b"/api/tasks", b"/health/live") + broken)
@@ -252,7 +250,7 @@ async def test_a_body_that_breaks_behind_another_request_is_refused_once_that_is
     assert b'{"status":"ok"}HTTP/1.1 400' in received
 
 
-async def test_more_requests_than_may_wait_are_not_taken_in(client: Client, server: uvicorn.Server) -> None:
+async def test_pipelined_requests_over_the_limit_are_not_accepted(client: Client, server: uvicorn.Server) -> None:
     reader, writer = client
     writer.write(b"GET /health/live HTTP/1.1\r\n\r\n" * 5000)
     received = b""
@@ -260,12 +258,12 @@ async def test_more_requests_than_may_wait_are_not_taken_in(client: Client, serv
         while part := await reader.read(65536):
             received += part
     assert received.count(b"HTTP/1.1 200") < 5000
-    await until(lambda: not server.server_state.connections)
+    await wait_until(lambda: not server.server_state.connections)
 
 
-async def test_who_leaves_with_requests_in_line_is_not_served_on(client: Client, server: uvicorn.Server) -> None:
+async def test_pipelined_requests_of_a_disconnected_client_are_dropped(client: Client, server: uvicorn.Server) -> None:
     _, writer = client
     writer.write(GET * 3)
-    await until(lambda: bool(server.server_state.tasks))
+    await wait_until(lambda: bool(server.server_state.tasks))
     writer.transport.abort()
-    await until(lambda: not server.server_state.tasks and not server.server_state.connections)
+    await wait_until(lambda: not server.server_state.tasks and not server.server_state.connections)

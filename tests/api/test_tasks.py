@@ -12,7 +12,9 @@ from uuid import UUID, uuid4
 import pytest
 
 from tests.api.problems import is_problem
-from tests.support.serving import Person, Server
+from tests.support.builders import somebody
+from tests.support.serving import Person, Server, in_process
+from todo.adapters.memory import MemoryTaskStore
 
 
 @pytest.fixture
@@ -30,24 +32,24 @@ def at(task: dict[str, Any]) -> str:
 
 
 class TestCreate:
-    def test_it_answers_201_with_the_task_its_place_and_its_etag(self, ann: Person) -> None:
-        answer = ann.api.post("/api/tasks", json={"title": "  Buy milk\n"})
-        task = answer.json()
-        assert answer.status_code == 201
-        assert answer.headers["content-type"] == "application/json"
+    def test_it_is_201_with_the_task_its_location_and_its_etag(self, ann: Person) -> None:
+        response = ann.api.post("/api/tasks", json={"title": "  Buy milk\n"})
+        task = response.json()
+        assert response.status_code == 201
+        assert response.headers["content-type"] == "application/json"
         assert set(task) == {"id", "title", "completed", "user_id", "created_at", "updated_at", "revision"}
         assert (task["title"], task["completed"], task["user_id"]) == ("Buy milk", False, ann.user_id)
         assert UUID(task["id"]).version == 7
         assert task["created_at"] == task["updated_at"]
         assert datetime.fromisoformat(task["created_at"]).utcoffset() == timedelta(0)
-        there = ann.api.get(answer.headers["location"])
-        assert (there.json(), there.headers["etag"]) == (task, answer.headers["etag"])
+        there = ann.api.get(response.headers["location"])
+        assert (there.json(), there.headers["etag"]) == (task, response.headers["etag"])
 
     def test_ids_are_in_the_order_of_creation(self, ann: Person) -> None:
         ids = [ann.add()["id"] for _ in range(5)]
         assert ids == sorted(ids)
 
-    def test_what_a_client_may_not_set_is_not_bound(self, ann: Person, bob: Person) -> None:
+    def test_fields_that_a_client_may_not_set_are_ignored(self, ann: Person, bob: Person) -> None:
         theirs = bob.add()
         body = {**theirs, "title": "Mine", "completed": True, "revision": 99, "__proto__": {}}
         task = ann.api.post("/api/tasks", json=body).json()
@@ -56,20 +58,20 @@ class TestCreate:
         assert task["created_at"] > theirs["created_at"]
         assert bob.tasks() == [theirs]
 
-    def test_no_content_type_is_taken_as_json(self, ann: Person) -> None:
+    def test_a_missing_content_type_means_json(self, ann: Person) -> None:
         assert ann.api.post("/api/tasks", content=b'{"title":"x"}').status_code == 201
 
     @pytest.mark.parametrize("media_type", ["application/json; charset=utf-8", "Application/JSON", "application/json;"])
-    def test_json_is_json_with_parameters_and_in_any_case(self, ann: Person, media_type: str) -> None:
-        answer = ann.api.post("/api/tasks", content=b'{"title":"x"}', headers={"Content-Type": media_type})
-        assert answer.status_code == 201
+    def test_the_content_type_may_have_parameters_and_any_case(self, ann: Person, media_type: str) -> None:
+        response = ann.api.post("/api/tasks", content=b'{"title":"x"}', headers={"Content-Type": media_type})
+        assert response.status_code == 201
 
 
 class TestRead:
-    def test_it_answers_the_task_to_its_owner(self, ann: Person) -> None:
+    def test_the_owner_gets_the_task(self, ann: Person) -> None:
         task = ann.add()
-        answer = ann.api.get(at(task))
-        assert (answer.status_code, answer.json()) == (200, task)
+        response = ann.api.get(at(task))
+        assert (response.status_code, response.json()) == (200, task)
 
     def test_an_id_in_capitals_is_the_same_id(self, ann: Person) -> None:
         task = ann.add()
@@ -90,26 +92,26 @@ class TestList:
         walked, where = [], "/api/tasks?limit=2"
         lengths = []
         while where:
-            answer = ann.api.get(where)
-            walked += answer.json()
-            lengths.append(len(answer.json()))
-            where = answer.links.get("next", {}).get("url", "")
+            response = ann.api.get(where)
+            walked += response.json()
+            lengths.append(len(response.json()))
+            where = response.links.get("next", {}).get("url", "")
         assert (walked, lengths) == (added[::-1], [2, 2, 1])
 
-    def test_a_page_that_ends_with_the_list_links_to_no_other(self, ann: Person) -> None:
+    def test_the_last_page_has_no_link(self, ann: Person) -> None:
         for _ in range(2):
             ann.add()
         assert "link" not in ann.api.get("/api/tasks?limit=2").headers
         assert "link" not in ann.api.get("/api/tasks").headers
 
-    def test_each_task_of_it_has_the_revision_that_its_tag_says(self, ann: Person) -> None:
+    def test_each_task_has_the_revision_that_its_etag_says(self, ann: Person) -> None:
         for n in range(3):
             ann.add(f"Task {n}")
         ann.api.patch(at(ann.tasks()[1]), json={"completed": True})
         for task in ann.tasks():
             assert ann.api.get(at(task)).headers["etag"] == f'"{task["revision"]}"'
 
-    def test_ids_may_be_asked_for_by_how_they_begin(self, ann: Person, bob: Person) -> None:
+    def test_tasks_can_be_found_by_the_beginning_of_their_id(self, ann: Person, bob: Person) -> None:
         tasks = [ann.add(f"Task {n}") for n in range(3)][::-1]
         for length in (8, 13, 30, 36):
             prefix = tasks[0]["id"][:length]
@@ -147,15 +149,15 @@ class TestList:
         assert [error["parameter"] for error in problem["errors"]] == ["limit"]
 
     @pytest.mark.parametrize("completed", ["", "1", "True", "null", "true&completed=true"])
-    def test_completed_is_true_or_false(self, ann: Person, completed: str) -> None:
+    def test_a_completed_filter_other_than_true_or_false_is_400(self, ann: Person, completed: str) -> None:
         problem = is_problem(ann.api.get(f"/api/tasks?completed={completed}"), 400)
         assert [error["parameter"] for error in problem["errors"]] == ["completed"]
 
     @pytest.mark.parametrize("query", ["q=%00", "q=%ff", f"q={'x' * 501}", "cursor=", "cursor=x", "cursor=%ff"])
-    def test_an_odd_query_is_400(self, ann: Person, query: str) -> None:
+    def test_an_invalid_query_is_400(self, ann: Person, query: str) -> None:
         is_problem(ann.api.get(f"/api/tasks?{query}"), 400)
 
-    def test_a_parameter_that_is_not_known_is_ignored(self, ann: Person) -> None:
+    def test_an_unknown_parameter_is_ignored(self, ann: Person) -> None:
         assert ann.api.get("/api/tasks?order=title&user_id=bob").json() == []
 
     def test_a_cursor_with_any_character_changed_is_400(self, ann: Person) -> None:
@@ -171,20 +173,20 @@ class TestList:
         for changed in (cursor[1][:-1], cursor[1] + "A", cursor[1] + "=", cursor[1] + "%0a", cursor[1] * 2):
             is_problem(ann.api.get(f"/api/tasks?limit=1&cursor={changed}"), 400)
 
-    def test_a_list_of_thousands_comes_whole_in_chunks_or_without(self, server: Server, ann: Person) -> None:
+    def test_a_long_list_comes_whole_in_chunks_and_over_http_1_0_without(self, server: Server, ann: Person) -> None:
         added = [ann.add(f"Task {n}")["id"] for n in range(1001)]
-        answer = ann.api.get("/api/tasks")
-        assert [task["id"] for task in answer.json()] == added[::-1]
-        assert answer.headers["transfer-encoding"] == "chunked"
+        response = ann.api.get("/api/tasks")
+        assert [task["id"] for task in response.json()] == added[::-1]
+        assert response.headers["transfer-encoding"] == "chunked"
         with socket.create_connection(server.address, timeout=10) as old_client:
             old_client.sendall(f"GET /api/tasks HTTP/1.0\r\nAuthorization: Bearer {ann.token}\r\n\r\n".encode())
             head, _, body = old_client.makefile("rb").read().partition(b"\r\n\r\n")
         assert b"chunked" not in head
-        assert json.loads(body) == answer.json()
+        assert json.loads(body) == response.json()
 
 
 class TestChange:
-    def test_patch_completes_renames_or_both(self, ann: Person) -> None:
+    def test_patch_changes_completed_title_or_both(self, ann: Person) -> None:
         task = ann.add()
         done = ann.api.patch(at(task), json={"completed": True}).json()
         assert done == {**task, "completed": True, "updated_at": done["updated_at"], "revision": 2}
@@ -199,14 +201,14 @@ class TestChange:
         task = ann.add()
         ann.api.patch(at(task), json={"completed": True})
         for body in ({"title": "A"}, {"title": "B", "completed": False}, {"title": "C", "completed": "no"}):
-            answer = ann.api.put(at(task), json=body)
-            assert (answer.status_code, answer.json()["title"], answer.json()["completed"]) == (
+            response = ann.api.put(at(task), json=body)
+            assert (response.status_code, response.json()["title"], response.json()["completed"]) == (
                 200,
                 body["title"],
                 True,
             )
 
-    def test_a_patch_and_a_put_sent_at_once_both_survive(self, server: Server, ann: Person) -> None:
+    def test_a_concurrent_patch_and_put_both_take_effect(self, server: Server, ann: Person) -> None:
         same = server.person(ann.user_id)
         with ThreadPoolExecutor(2) as pool:
             for n in range(20):
@@ -217,7 +219,7 @@ class TestChange:
                 both = ann.api.get(at(task)).json()
                 assert (both["title"], both["completed"]) == (f"Task {n}", True)
 
-    def test_of_twenty_who_read_the_same_one_gets_through(self, server: Server, ann: Person) -> None:
+    def test_of_twenty_concurrent_changes_with_the_same_etag_one_succeeds(self, server: Server, ann: Person) -> None:
         task = ann.add()
         etag = ann.api.get(at(task)).headers["etag"]
         same = [server.person(ann.user_id) for _ in range(20)]
@@ -238,19 +240,19 @@ class TestChange:
             assert changed == {**task, "title": "Buy oat milk", **new}
         assert bob.tasks() == [theirs]
 
-    def test_a_change_that_changes_nothing_moves_nothing(self, ann: Person) -> None:
+    def test_a_change_that_changes_nothing_keeps_the_revision(self, ann: Person) -> None:
         task = ann.add()
         before = ann.api.get(at(task))
-        answer = ann.api.patch(at(task), json={"title": f" {task['title']} ", "completed": False})
-        assert (answer.json(), answer.headers["etag"]) == (task, before.headers["etag"])
+        response = ann.api.patch(at(task), json={"title": f" {task['title']} ", "completed": False})
+        assert (response.json(), response.headers["etag"]) == (task, before.headers["etag"])
 
-    def test_patch_wants_one_of_its_fields(self, ann: Person) -> None:
+    def test_patch_without_any_field_is_400(self, ann: Person) -> None:
         task = ann.add()
         for body in ({}, {"user_id": "bob"}):
             is_problem(ann.api.patch(at(task), json=body), 400)
 
     @pytest.mark.parametrize("completed", ["true", 1, 0, None, [], {}, "", 1.0])
-    def test_completed_takes_only_true_or_false(self, ann: Person, completed: object) -> None:
+    def test_completed_other_than_true_or_false_is_400(self, ann: Person, completed: object) -> None:
         task = ann.add()
         problem = is_problem(ann.api.patch(at(task), json={"completed": completed}), 400)
         assert [error["pointer"] for error in problem["errors"]] == ["/completed"]
@@ -258,10 +260,10 @@ class TestChange:
 
 
 class TestDelete:
-    def test_it_answers_204_without_a_body_and_the_task_is_gone(self, ann: Person) -> None:
+    def test_it_is_204_without_a_body_and_the_task_is_gone(self, ann: Person) -> None:
         task = ann.add()
-        answer = ann.api.delete(at(task))
-        assert (answer.status_code, answer.content) == (204, b"")
+        response = ann.api.delete(at(task))
+        assert (response.status_code, response.content) == (204, b"")
         is_problem(ann.api.get(at(task)), 404)
         is_problem(ann.api.delete(at(task)), 404)
         assert ann.tasks() == []
@@ -281,7 +283,7 @@ class TestTitles:
             "</script>",
         ],
     )
-    def test_odd_but_legal_ones_come_back_exactly(self, ann: Person, title: str) -> None:
+    def test_unusual_valid_titles_come_back_exactly(self, ann: Person, title: str) -> None:
         task = ann.add(title)
         assert (task["title"], ann.tasks()[0]["title"]) == (title, title)
         assert ann.api.put(at(task), json={"title": f"{title[:250]}!"}).json()["title"] == f"{title[:250]}!"
@@ -290,27 +292,27 @@ class TestTitles:
         "title",
         ["", " ", "\u3000\t", "x" * 501, "𝔸" * 501, "\x00", "a\x00b", "\x1b[31m", "a\x7f", "\x85a", 1, None, []],
     )
-    def test_bad_ones_are_400_everywhere_and_change_nothing(self, ann: Person, title: object) -> None:
+    def test_invalid_titles_are_400_and_change_nothing(self, ann: Person, title: object) -> None:
         task = ann.add()
-        for answer in (
+        for response in (
             ann.api.post("/api/tasks", json={"title": title}),
             ann.api.put(at(task), json={"title": title}),
             ann.api.patch(at(task), json={"title": title}),
         ):
-            problem = is_problem(answer, 400)
+            problem = is_problem(response, 400)
             assert [error["pointer"] for error in problem["errors"]] == ["/title"]
         assert ann.tasks() == [task]
 
 
 class TestConditions:
-    def test_an_etag_is_strong_and_moves_with_the_task(self, ann: Person) -> None:
+    def test_an_etag_is_strong_and_changes_with_the_task(self, ann: Person) -> None:
         task = ann.add()
         first = ann.api.get(at(task)).headers["etag"]
         second = ann.api.patch(at(task), json={"completed": True}).headers["etag"]
         assert re.fullmatch('"[!-~]+"', first)
         assert first != second == ann.api.get(at(task)).headers["etag"]
 
-    def test_if_match_lets_through_who_has_read_the_last_change(self, ann: Person) -> None:
+    def test_if_match_accepts_only_the_latest_etag(self, ann: Person) -> None:
         task = ann.add()
         old = ann.api.get(at(task)).headers["etag"]
         new = ann.api.patch(at(task), json={"completed": True}, headers={"If-Match": old}).headers["etag"]
@@ -325,19 +327,19 @@ class TestConditions:
             assert problem["errors"][0]["parameter"] == "If-Match"
         for number, wrapping in enumerate(('"{}"', 'W/"{}"', '"{}-gzip"', '"x", W/"{}"')):
             headers = {"If-Match": wrapping.format(new.strip('"'))}
-            answer = ann.api.put(at(task), json={"title": f"A{number}"}, headers=headers)
-            assert answer.status_code == 200
-            new = answer.headers["etag"]
+            response = ann.api.put(at(task), json={"title": f"A{number}"}, headers=headers)
+            assert response.status_code == 200
+            new = response.headers["etag"]
         assert ann.api.put(at(task), json={"title": "A"}, headers={"If-Match": "*"}).status_code == 200
         new = ann.api.get(at(task)).headers["etag"]
         assert ann.api.delete(at(task), headers={"If-Match": f'"x", {new}'}).status_code == 204
 
-    def test_if_none_match_is_304_while_a_task_stands_still(self, ann: Person) -> None:
+    def test_if_none_match_is_304_while_a_task_is_unchanged(self, ann: Person) -> None:
         task = ann.add()
         etag = ann.api.get(at(task)).headers["etag"]
         for tag in (etag, f"W/{etag}", f'"x", {etag}', "*"):
-            answer = ann.api.get(at(task), headers={"If-None-Match": tag})
-            assert (answer.status_code, answer.content, answer.headers["etag"]) == (304, b"", etag)
+            response = ann.api.get(at(task), headers={"If-None-Match": tag})
+            assert (response.status_code, response.content, response.headers["etag"]) == (304, b"", etag)
         ann.api.patch(at(task), json={"completed": True})
         assert ann.api.get(at(task), headers={"If-None-Match": etag}).status_code == 200
 
@@ -352,11 +354,11 @@ class TestConditions:
             for path in ("/api/tasks", "/api/tasks?limit=1", "/api/tasks?completed=true"):
                 etag = ann.api.get(path).headers["etag"]
                 bob.add()
-                answer = ann.api.get(path, headers={"If-None-Match": etag})
-                assert (answer.status_code, answer.content, answer.headers["etag"]) == (304, b"", etag)
+                response = ann.api.get(path, headers={"If-None-Match": etag})
+                assert (response.status_code, response.content, response.headers["etag"]) == (304, b"", etag)
             change()
-            answer = ann.api.get("/api/tasks?completed=true", headers={"If-None-Match": etag})
-            assert answer.status_code == 200
+            response = ann.api.get("/api/tasks?completed=true", headers={"If-None-Match": etag})
+            assert response.status_code == 200
 
     def test_no_two_lists_share_an_etag(self, ann: Person, bob: Person) -> None:
         for person in (ann, bob):
@@ -372,8 +374,22 @@ class TestConditions:
             assert ann.api.get(path, headers={"If-None-Match": tag}).status_code == 200
 
 
+async def test_no_list_after_an_erasure_has_an_etag_of_a_list_before() -> None:
+    owner, store = somebody(), MemoryTaskStore()
+    async with in_process(store, owner) as api:
+        tags = []
+        for _ in range(2):
+            for _ in range(3):
+                await api.post("/api/tasks", json={"title": "x"})
+                tags.append((await api.get("/api/tasks")).headers["etag"])
+            await store.erase(owner)
+            for tag in tags:
+                assert (await api.get("/api/tasks", headers={"If-None-Match": tag})).status_code == 200
+    assert len(set(tags)) == len(tags)
+
+
 class TestIdempotencyKeys:
-    def test_a_repeat_answers_with_the_same_task_as_it_is_now(self, ann: Person) -> None:
+    def test_a_repeat_returns_the_same_task_as_it_is_now(self, ann: Person) -> None:
         headers = {"Idempotency-Key": "key"}
         first = ann.api.post("/api/tasks", json={"title": "x"}, headers=headers)
         assert "idempotency-replayed" not in first.headers
@@ -385,12 +401,12 @@ class TestIdempotencyKeys:
         assert again.headers["location"] == first.headers["location"]
         assert len(ann.tasks()) == 1
 
-    def test_of_twenty_equal_creations_at_once_one_makes_a_task(self, server: Server, ann: Person) -> None:
+    def test_of_twenty_concurrent_creations_with_one_key_one_makes_a_task(self, server: Server, ann: Person) -> None:
         same = [server.person(ann.user_id) for _ in range(20)]
 
         def create(person: Person) -> tuple[int, str, bool]:
-            answer = person.api.post("/api/tasks", json={"title": "x"}, headers={"Idempotency-Key": "key"})
-            return answer.status_code, answer.json()["id"], "idempotency-replayed" in answer.headers
+            response = person.api.post("/api/tasks", json={"title": "x"}, headers={"Idempotency-Key": "key"})
+            return response.status_code, response.json()["id"], "idempotency-replayed" in response.headers
 
         with ThreadPoolExecutor(20) as pool:
             answers = list(pool.map(create, same))
@@ -420,32 +436,32 @@ class TestIdempotencyKeys:
     def test_a_key_of_255_characters_works(self, ann: Person) -> None:
         headers = [(b"Idempotency-Key", "é".encode("latin-1") * 255)]
         answers = [ann.api.post("/api/tasks", json={"title": "x"}, headers=headers) for _ in range(2)]
-        assert [answer.status_code for answer in answers] == [201, 201]
+        assert [response.status_code for response in answers] == [201, 201]
         assert answers[0].json() == answers[1].json()
 
-    def test_a_bad_body_does_not_use_the_key_up(self, ann: Person) -> None:
+    def test_an_invalid_body_does_not_use_the_key(self, ann: Person) -> None:
         headers = {"Idempotency-Key": "key"}
         is_problem(ann.api.post("/api/tasks", json={"title": ""}, headers=headers), 400)
         assert ann.api.post("/api/tasks", json={"title": "x"}, headers=headers).status_code == 201
 
 
 class TestTwoPeople:
-    """Nothing is read or written across, however a task is named."""
+    """Nobody reads or changes another person's tasks, however they refer to them."""
 
     def test_by_path(self, ann: Person, bob: Person) -> None:
         task = ann.add()
         etag = ann.api.get(at(task)).headers["etag"]
         for headers in ({}, {"If-Match": etag}, {"If-Match": "*"}, {"If-None-Match": etag}):
-            for answer in (
+            for response in (
                 bob.api.get(at(task), headers=headers),
                 bob.api.patch(at(task), json={"completed": True}, headers=headers),
                 bob.api.put(at(task), json={"title": "Mine"}, headers=headers),
                 bob.api.delete(at(task), headers=headers),
             ):
-                is_problem(answer, 403)
-                assert task["title"] not in answer.text
-                assert ann.user_id not in answer.text
-                assert "etag" not in answer.headers
+                is_problem(response, 403)
+                assert task["title"] not in response.text
+                assert ann.user_id not in response.text
+                assert "etag" not in response.headers
         assert bob.api.head(at(task)).status_code == 403
         assert (ann.tasks(), bob.tasks()) == ([task], [])
 

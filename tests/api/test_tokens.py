@@ -1,4 +1,4 @@
-"""Who gets in with a shared secret, black box."""
+"""Which tokens a running server accepts that is configured with a shared secret."""
 
 import base64
 import json
@@ -90,28 +90,28 @@ BAD = {
 
 
 @pytest.mark.parametrize("token", GOOD.values(), ids=GOOD.keys())
-def test_a_good_token_gets_in(server: Server, token: str) -> None:
+def test_a_valid_token_is_accepted(server: Server, token: str) -> None:
     assert ask(server, f"Bearer {token}").status_code == 200
     assert ask(server, f"bearer  {token}").status_code == 200
 
 
 @pytest.mark.parametrize("token", BAD.values(), ids=BAD.keys())
-def test_a_bad_token_is_401_and_marked_as_invalid(server: Server, token: str) -> None:
-    answer = ask(server, f"Bearer {token}")
-    problem = is_problem(answer, 401)
-    assert answer.headers["www-authenticate"] == 'Bearer error="invalid_token"'
+def test_an_invalid_token_is_401_and_marked_as_invalid(server: Server, token: str) -> None:
+    response = ask(server, f"Bearer {token}")
+    problem = is_problem(response, 401)
+    assert response.headers["www-authenticate"] == 'Bearer error="invalid_token"'
     assert token not in problem["detail"]
     assert "ann" not in problem["detail"]
 
 
 @pytest.mark.parametrize("authorization", [(), ("",), ("Bearer",), ("Basic YTpi",), ("Token x",)])
 def test_no_token_is_401_without_an_error_code(server: Server, authorization: tuple[str, ...]) -> None:
-    answer = ask(server, *authorization)
-    is_problem(answer, 401)
-    assert answer.headers["www-authenticate"] == "Bearer"
+    response = ask(server, *authorization)
+    is_problem(response, 401)
+    assert response.headers["www-authenticate"] == "Bearer"
 
 
-def test_a_session_token_is_told_from_a_jwt(server: Server) -> None:
+def test_a_session_token_gets_a_hint_where_to_get_a_jwt(server: Server) -> None:
     assert "/api/auth/token" in is_problem(ask(server, f"Bearer {BAD['opaque']}"), 401)["detail"]
 
 
@@ -120,17 +120,17 @@ def test_two_authorization_headers_are_401(server: Server) -> None:
     is_problem(ask(server, good, good), 401)
 
 
-def test_no_single_changed_character_gets_in(server: Server) -> None:
+def test_a_token_with_any_character_changed_is_401(server: Server) -> None:
     token = signed({"sub": "x"})
     signature = token.rindex(".") + 1
     with httpx.Client(base_url=server.url) as client:
         for n, character in enumerate(token):
             changed = token[:n] + ("A" if character != "A" else "B") + token[n + 1 :]
-            answer = client.get("/api/tasks", headers={"Authorization": f"Bearer {changed}"})
-            assert answer.status_code == 401, (n, n >= signature)
+            response = client.get("/api/tasks", headers={"Authorization": f"Bearer {changed}"})
+            assert response.status_code == 401, (n, n >= signature)
 
 
-def test_every_request_wants_a_token_before_anything_else(server: Server) -> None:
+def test_every_request_needs_a_token_before_anything_else_is_checked(server: Server) -> None:
     for method, path in (
         ("GET", "/api/tasks"),
         ("HEAD", "/api/tasks"),
@@ -141,9 +141,9 @@ def test_every_request_wants_a_token_before_anything_else(server: Server) -> Non
         ("DELETE", "/api/tasks/x"),
     ):
         content = b"x" * 70_000 if method == "POST" else None
-        answer = server.anybody.request(method, path, content=content)
-        assert answer.status_code == 401
-        assert answer.headers["www-authenticate"] == "Bearer"
+        response = server.anybody.request(method, path, content=content)
+        assert response.status_code == 401
+        assert response.headers["www-authenticate"] == "Bearer"
 
 
 def test_clocks_may_differ_by_30_seconds(server: Server) -> None:

@@ -1,4 +1,4 @@
-"""Spans as a real collector gets them."""
+"""Spans, as a real collector receives them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ from tests.support.serving import serving
 
 @contextmanager
 def collector() -> Iterator[tuple[str, list[bytes]]]:
-    """Where it listens, and what it was sent."""
+    """Its URL, and the requests that it has received."""
     sent: list[bytes] = []
 
     class Collector(BaseHTTPRequestHandler):
@@ -39,7 +39,7 @@ def collector() -> Iterator[tuple[str, list[bytes]]]:
         server.server_close()
 
 
-def spans_of(sent: list[bytes]) -> list[Span]:
+def decode_spans(sent: list[bytes]) -> list[Span]:
     exports = [ExportTraceServiceRequest.FromString(one) for one in sent]
     return [
         span
@@ -50,7 +50,7 @@ def spans_of(sent: list[bytes]) -> list[Span]:
     ]
 
 
-def test_each_request_is_a_span_in_the_trace_of_its_caller(tmp_path: Path) -> None:
+def test_each_request_is_a_span_in_its_callers_trace(tmp_path: Path) -> None:
     with collector() as (url, sent):
         settings = {"TRACING": "true", "OTEL_EXPORTER_OTLP_ENDPOINT": url}
         with serving(tmp_path, sqlite_url(tmp_path / "todo.db"), **settings) as server:
@@ -58,8 +58,8 @@ def test_each_request_is_a_span_in_the_trace_of_its_caller(tmp_path: Path) -> No
             ann.add("a secret title")
             trace, parent = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
             ann.api.get("/api/tasks?q=secret", headers={"traceparent": f"00-{trace}-{parent}-01"})
-        # The end of the server waits until they are sent.
-        added, listed = sorted(spans_of(sent), key=lambda span: span.start_time_unix_nano)
+        # The server sends them before it ends.
+        added, listed = sorted(decode_spans(sent), key=lambda span: span.start_time_unix_nano)
         assert (added.name, listed.name) == ("POST /api/tasks", "GET /api/tasks")
         assert (listed.trace_id.hex(), listed.parent_span_id.hex()) == (trace, parent)
         assert added.trace_id.hex() != trace

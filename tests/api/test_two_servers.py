@@ -1,4 +1,4 @@
-"""Several servers on one PostgreSQL: they keep nothing of their own, so nobody can tell."""
+"""Several servers on one PostgreSQL act as one: they have no state of their own."""
 
 import threading
 from collections.abc import Iterator
@@ -22,30 +22,30 @@ def two(tmp_path_factory: pytest.TempPathFactory, migrated_postgres: str) -> Ite
         yield first, second
 
 
-def everywhere(two: Two, number: int, user: str) -> list[Person]:
-    """The same person, over as many connections, at both servers in turn."""
+def connect(two: Two, number: int, user: str) -> list[Person]:
+    """The same person on this number of connections, alternately to both servers."""
     return [two[n % 2].person(user) for n in range(number)]
 
 
-def test_equal_creations_with_one_key_make_one_task_wherever_they_come(two: Two) -> None:
-    people = everywhere(two, 64, "with-a-key")
+def test_concurrent_creations_with_one_key_make_one_task(two: Two) -> None:
+    people = connect(two, 64, "with-a-key")
     together = threading.Barrier(len(people))
 
     def create(person: Person) -> tuple[int, str, str | None]:
         together.wait()
-        answer = person.api.post("/api/tasks", json={"title": "once"}, headers={"Idempotency-Key": "k"})
-        return answer.status_code, answer.json()["id"], answer.headers.get("idempotency-replayed")
+        response = person.api.post("/api/tasks", json={"title": "once"}, headers={"Idempotency-Key": "k"})
+        return response.status_code, response.json()["id"], response.headers.get("idempotency-replayed")
 
     with ThreadPoolExecutor(len(people)) as pool:
-        told = list(pool.map(create, people))
-    assert {status for status, _, _ in told} == {201}
-    assert len({task_id for _, task_id, _ in told}) == 1
-    assert sorted(replayed or "" for _, _, replayed in told) == ["", *["true"] * 63]
+        responses = list(pool.map(create, people))
+    assert {status for status, _, _ in responses} == {201}
+    assert len({task_id for _, task_id, _ in responses}) == 1
+    assert sorted(replayed or "" for _, _, replayed in responses) == ["", *["true"] * 63]
     assert [task["title"] for task in people[0].tasks()] == ["once"]
 
 
-def test_increments_with_if_match_are_never_lost(two: Two) -> None:
-    people, each = everywhere(two, 16, "who-counts"), 5
+def test_concurrent_updates_with_if_match_are_never_lost(two: Two) -> None:
+    people, each = connect(two, 16, "who-counts"), 5
     one = f"/api/tasks/{people[0].add('0')['id']}"
 
     def count(person: Person) -> None:
@@ -53,18 +53,18 @@ def test_increments_with_if_match_are_never_lost(two: Two) -> None:
         while done < each:
             read = person.api.get(one)
             title = str(int(read.json()["title"]) + 1)
-            answer = person.api.put(one, json={"title": title}, headers={"If-Match": read.headers["etag"]})
-            assert answer.status_code in (200, 412)
-            done += answer.status_code == 200
+            response = person.api.put(one, json={"title": title}, headers={"If-Match": read.headers["etag"]})
+            assert response.status_code in (200, 412)
+            done += response.status_code == 200
 
     with ThreadPoolExecutor(len(people)) as pool:
         list(pool.map(count, people))
     assert people[0].api.get(one).json()["title"] == str(len(people) * each)
 
 
-def test_who_pages_through_a_list_meets_each_task_that_stands_still_once(two: Two) -> None:
-    reader, writer = everywhere(two, 2, "who-pages")
-    still = {writer.add(f"still {number}")["id"] for number in range(60)}
+def test_paging_returns_each_task_that_stays_exactly_once(two: Two) -> None:
+    reader, writer = connect(two, 2, "who-pages")
+    staying = {writer.add(f"staying {number}")["id"] for number in range(60)}
     moving = [writer.add(f"moving {number}")["id"] for number in range(30)]
     done = threading.Event()
 
@@ -83,14 +83,14 @@ def test_who_pages_through_a_list_meets_each_task_that_stands_still_once(two: Tw
                     page = reader.api.get(at)
                     met += [task["id"] for task in page.json()]
                     at = page.links["next"]["url"] if "next" in page.links else None
-                assert [met.count(task_id) for task_id in still] == [1] * len(still)
+                assert [met.count(task_id) for task_id in staying] == [1] * len(staying)
         finally:
             done.set()
         mover.result()
 
 
-def test_what_one_wrote_the_other_reads(two: Two) -> None:
-    here, there = everywhere(two, 2, "here-and-there")
+def test_what_one_server_wrote_the_other_reads(two: Two) -> None:
+    here, there = connect(two, 2, "here-and-there")
     task = here.add()
     one = f"/api/tasks/{task['id']}"
     tag = there.api.get("/api/tasks").headers["etag"]
@@ -102,7 +102,7 @@ def test_what_one_wrote_the_other_reads(two: Two) -> None:
 
 
 def test_an_older_server_works_on_a_newer_schema(tmp_path: Path, empty_database: str) -> None:
-    """One that runs while another migrates, and one that starts afterwards: migrations only add."""
+    """One that runs during the migration, and one that starts after it: migrations only add."""
     with serving(tmp_path, empty_database) as running:
         ann = running.person("ann")
         task = ann.add()
@@ -126,7 +126,7 @@ def test_an_older_server_works_on_a_newer_schema(tmp_path: Path, empty_database:
 
 
 @pytest.mark.timeout(180)
-def test_ten_that_start_at_once_on_an_empty_database_all_serve(tmp_path: Path, empty_postgres: str) -> None:
+def test_ten_servers_can_start_at_once_on_an_empty_database(tmp_path: Path, empty_postgres: str) -> None:
     with ExitStack() as stack, ThreadPoolExecutor(10) as pool:
 
         def start(_: Any) -> Server:

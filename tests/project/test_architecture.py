@@ -1,18 +1,22 @@
-"""The rules that the linters can't express."""
+"""Rules of the architecture that the linters can't express."""
 
 import ast
+import dataclasses
 import re
 import subprocess
 import sys
 from configparser import ConfigParser
 from importlib.util import find_spec
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 
 import todo
 from todo.domain import refusals
+from todo.domain.fields import Unset
 from todo.domain.refusals import Refusal
+from todo.domain.task import FIELDS, Edit
 from todo.http_contract.documents import STATUSES
 from todo.settings import ClientSettings, ServerSettings
 
@@ -23,7 +27,7 @@ ROOT = PACKAGE.parent.parent
 # What the domain may import of the standard library: modules, and of some only these names.
 PURE_MODULES = {"collections.abc", "dataclasses", "enum", "hashlib", "json", "re", "typing"}
 PURE_NAMES = {"datetime": {"date", "datetime", "time", "timedelta", "UTC"}, "uuid": {"UUID"}}
-# Attributes that look at a clock or draw lots, and functions that do I/O.
+# Attributes that read a clock or make random values, and functions that do I/O.
 IMPURE_ATTRIBUTES = {"now", "utcnow", "today", "uuid1", "uuid4", "uuid6", "uuid7", "getrandom", "urandom"}
 IMPURE_FUNCTIONS = {"open", "print", "input", "exec", "eval", "__import__"}
 
@@ -81,6 +85,13 @@ def test_every_refusal_of_the_domain_has_a_status() -> None:
     assert set(STATUSES) == named - {Refusal}
 
 
+def test_an_edit_can_set_each_field_that_has_a_rule_and_no_other() -> None:
+    types = get_type_hints(Edit)
+    assert {field.name: types[field.name] for field in dataclasses.fields(Edit) if field.init} == {
+        name: kind | Unset for name, kind, _ in FIELDS
+    }
+
+
 def test_a_parametrised_test_without_cases_fails(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text((ROOT / "pyproject.toml").read_text())
     (tmp_path / "tests").mkdir()
@@ -112,8 +123,8 @@ def test_every_module_can_be_read_in_one_sitting(file: Path) -> None:
     assert len(file.read_text().splitlines()) <= 300
 
 
-def test_every_rule_of_the_import_linter_matches_something() -> None:
-    """It sees to its own package's modules by itself, and takes any name of another one."""
+def test_every_package_in_a_rule_of_the_import_linter_exists() -> None:
+    """It checks the names of this package's modules itself, but accepts any other name."""
     contracts = ConfigParser()
     contracts.read(ROOT / ".importlinter")
     forbidden = {

@@ -1,4 +1,4 @@
-"""The page on wiring a front end: its code is checked, and called by a page in a real browser."""
+"""docs/front-end.md: its code is type-checked, and called by a page in a real browser."""
 
 import json
 import re
@@ -15,31 +15,31 @@ ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "front-end.md"
 MODULES = better_auth.PROGRAM.parent / "node_modules"
 
-# What it takes from Next.js and from Node.js, of which this machine has but the packages of Better Auth.
+# What the code uses of Next.js and Node.js, whose types are not installed.
 SURROUNDINGS = """
 declare module "next/headers" { export function headers(): Promise<Headers>; }
 declare const process: { env: Record<string, string | undefined> };
 """
 
-# Somebody signs up, and works with tasks.
+# Ann signs up, and works with tasks.
 STORY = """
 import { forgetToken, Refused, tasks } from "./tasks.js";
 
-const told = {};
+const seen = {};
 try {
   const account = { name: "ann", email: "ann@mail.example", password: "a password of hers" };
   const init = { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(account) };
   await fetch("/api/auth/sign-up/email", init);
 
   const milk = await tasks.add("Buy milk", "k-1");
-  told.replayed = (await tasks.add("Buy milk", "k-1")).id === milk.id;
-  told.changed = (await tasks.change(milk.id, { completed: true })).completed;
-  told.listed = (await tasks.list()).map((task) => task.title);
-  told.refusal = await tasks.add(" ").catch((error) => error instanceof Refused && error.problem.errors[0].pointer);
+  seen.replayed = (await tasks.add("Buy milk", "k-1")).id === milk.id;
+  seen.changed = (await tasks.change(milk.id, { completed: true })).completed;
+  seen.listed = (await tasks.list()).map((task) => task.title);
+  seen.refusal = await tasks.add(" ").catch((error) => error instanceof Refused && error.problem.errors[0].pointer);
   await tasks.remove(milk.id);
-  told.missing = await tasks.read(milk.id).catch((error) => error.problem.status);
+  seen.missing = await tasks.read(milk.id).catch((error) => error.problem.status);
 
-  // The token went bad: the next request gets another, and nobody notices.
+  // The token becomes invalid: the next request fetches another.
   const stock = window.fetch;
   let tokens = 0;
   window.fetch = async (url, init) => {
@@ -48,21 +48,21 @@ try {
     return tokens === 1 ? new Response(JSON.stringify({ token: "x.y.z" })) : stock(url, init);
   };
   forgetToken();
-  told.again = (await Promise.all([tasks.list(), tasks.list(), tasks.list()])).flat().length;
-  told.tokens = tokens; // the bad one, and one for all
+  seen.again = (await Promise.all([tasks.list(), tasks.list(), tasks.list()])).flat().length;
+  seen.tokens = tokens; // the invalid one, and one for all requests
   window.fetch = stock;
 
   await fetch("/api/auth/sign-out", { ...init, body: "{}" });
   forgetToken();
-  sessionStorage.setItem("told", JSON.stringify(told));
-  await tasks.list(); // leads to the page where one signs in
+  sessionStorage.setItem("seen", JSON.stringify(seen));
+  await tasks.list(); // navigates to the sign-in page
 } catch (error) {
-  if (!sessionStorage.getItem("told")) navigator.sendBeacon(EAR, JSON.stringify({ error: String(error) }));
+  if (!sessionStorage.getItem("seen")) navigator.sendBeacon(RECEIVER, JSON.stringify({ error: String(error) }));
 }
 """
 
 SIGN_IN = """<script src="surroundings.js"></script><script>
-navigator.sendBeacon(EAR, sessionStorage.getItem("told"));
+navigator.sendBeacon(RECEIVER, sessionStorage.getItem("seen"));
 </script>"""
 
 PAGE_OF_STORY = '<script src="surroundings.js"></script><script type="module" src="story.js"></script>'
@@ -70,7 +70,7 @@ PAGE_OF_STORY = '<script src="surroundings.js"></script><script type="module" sr
 
 @pytest.fixture(scope="module")
 def front_end(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Its files, and beside each what TypeScript makes of it."""
+    """A directory with the files of the page, compiled into `made`."""
     directory = tmp_path_factory.mktemp("front-end")
     for code in re.findall(r"```ts\n(.*?)```", PAGE.read_text(), re.DOTALL):
         file = directory / code.splitlines()[0].removeprefix("// ")
@@ -102,30 +102,30 @@ def front_end(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-@better_auth.wanted
-def test_its_code_is_sound(front_end: Path) -> None:
+@better_auth.needs_better_auth
+def test_the_code_compiles(front_end: Path) -> None:
     made = {str(file.relative_to(front_end / "made")) for file in (front_end / "made").rglob("*.js")}
     assert made == {"lib/auth.js", "lib/tasks.js", "lib/tasks-on-server.js", "app/api/auth/[...all]/route.js"}
 
 
-@better_auth.wanted
-@browser.wanted
-def test_a_page_of_another_origin_works_with_tasks_by_it(front_end: Path, tmp_path: Path) -> None:
+@better_auth.needs_better_auth
+@browser.needs_browser
+def test_the_code_works_on_a_page_of_another_origin(front_end: Path, tmp_path: Path) -> None:
     pages = front_end / "made" / "lib"
     with (
-        browser.ear() as ear,
+        browser.receiver() as receiver,
         better_auth.better_auth(files=str(pages)) as issuer,
         serving(
             tmp_path, sqlite_url(tmp_path / "todo.db"), BETTER_AUTH_URL=issuer.url, CORS_ORIGINS=issuer.url
         ) as service,
     ):
-        surroundings = f"process = {{ env: {{ NEXT_PUBLIC_TODO_URL: '{service.url}' }} }}; EAR = '{ear.url}';"
+        surroundings = f"process = {{ env: {{ NEXT_PUBLIC_TODO_URL: '{service.url}' }} }}; RECEIVER = '{receiver.url}';"
         (pages / "surroundings.js").write_text(surroundings)
         (pages / "story.js").write_text(STORY)
         (pages / "story").write_text(PAGE_OF_STORY)
         (pages / "sign-in").write_text(SIGN_IN)
-        told = ear.hear_from(f"{issuer.url}/story", tmp_path / "profile")
-    assert json.loads(told) == {
+        seen = receiver.open(f"{issuer.url}/story", tmp_path / "profile")
+    assert json.loads(seen) == {
         "replayed": True,
         "changed": True,
         "listed": ["Buy milk"],
@@ -137,7 +137,7 @@ def test_a_page_of_another_origin_works_with_tasks_by_it(front_end: Path, tmp_pa
 
 
 @pytest.mark.parametrize("setting", re.findall(r"\b(?:BETTER_AUTH|JWT|CORS)_[A-Z_]+", PAGE.read_text()))
-def test_it_names_no_setting_that_is_none(setting: str) -> None:
+def test_the_page_names_existing_settings_only(setting: str) -> None:
     from todo.settings import ServerSettings
 
     assert setting.lower() in ServerSettings.__struct_fields__

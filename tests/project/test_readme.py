@@ -1,4 +1,4 @@
-"""The README's requests are what a server answers."""
+"""The README's commands print what it says."""
 
 import os
 import re
@@ -21,32 +21,32 @@ VARIABLE = [
 ]
 
 
-def normal(line: str) -> str:
+def normalise(line: str) -> str:
     for pattern, name in VARIABLE:
         line = re.sub(pattern, name, line)
     return line.strip()
 
 
-def dialogue() -> list[tuple[str, list[str]]]:
-    """Each command, and the lines that it is said to print."""
+def read_commands() -> list[tuple[str, list[str]]]:
+    """Each command of the README with its output, line by line."""
     section = re.search(r"<!-- A test runs.*?-->(.*)<!-- Here the test ends", README.read_text(), re.DOTALL)
     assert section is not None
-    spoken: list[tuple[str, list[str]]] = []
+    commands: list[tuple[str, list[str]]] = []
     for block in re.findall(r"```console\n(.*?)```", section[1], re.DOTALL):
         for line in block.splitlines():
             if line.startswith("$ "):
-                spoken.append((line[2:], []))
+                commands.append((line[2:], []))
             else:
-                spoken[-1][1].append(normal(line))
-    return spoken
+                commands[-1][1].append(normalise(line))
+    return commands
 
 
 @pytest.mark.skipif(shutil.which("curl") is None and not os.environ.get("CI"), reason="no curl on this machine")
-def test_each_request_is_answered_as_it_says(tmp_path: Path) -> None:
+def test_each_command_prints_what_the_readme_says(tmp_path: Path) -> None:
     database = sqlite_url(tmp_path / "todo.db")
     with serving(tmp_path, database) as server:
         script = ["set -eu"]
-        for command, _ in dialogue():
+        for command, _ in read_commands():
             script += [
                 command.replace(".venv/bin/todo", shlex.quote(str(TODO))).replace("http://127.0.0.1:8000", server.url),
                 "printf '\\n\\036\\n'",
@@ -59,23 +59,23 @@ def test_each_request_is_answered_as_it_says(tmp_path: Path) -> None:
             text=True,
             check=True,
         )
-    answers = run.stdout.split("\036\n")
-    spoken = dialogue()
-    assert len(spoken) > 12
-    for (command, said), answer in zip(spoken, answers, strict=False):
-        printed = [normal(line) for line in answer.splitlines() if line.strip()]
-        # Of the headers, the README shows those that matter.
-        assert [line for line in printed if line in said] == said, (command, answer)
+    outputs = run.stdout.split("\036\n")
+    commands = read_commands()
+    assert len(commands) > 12
+    for (command, expected), output in zip(commands, outputs, strict=False):
+        printed = [normalise(line) for line in output.splitlines() if line.strip()]
+        # Of the headers, the README shows only some.
+        assert [line for line in printed if line in expected] == expected, (command, output)
         if " -i " not in command:
-            assert printed == said, command
+            assert printed == expected, command
 
 
 @pytest.mark.parametrize("link", re.findall(r"\]\((?!https?:)([^)]+)\)", README.read_text()))
-def test_what_it_links_to_is_there(link: str) -> None:
+def test_each_link_leads_to_a_file(link: str) -> None:
     assert (README.parent / link).exists()
 
 
-def test_its_table_names_every_setting() -> None:
+def test_the_readme_names_every_setting() -> None:
     from todo.settings import ClientSettings, ServerSettings
 
     for field in (*ServerSettings.__struct_fields__, *ClientSettings.__struct_fields__):

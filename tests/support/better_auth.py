@@ -1,4 +1,4 @@
-"""A real Better Auth, on Node, and people who sign up with it."""
+"""A real Better Auth on Node.js, and people who sign up with it."""
 
 import json
 import os
@@ -17,9 +17,9 @@ from tests.support.serving import client
 
 PROGRAM = Path(__file__).parents[1] / "better_auth" / "issuer.mjs"
 
-wanted = pytest.mark.skipif(
+needs_better_auth = pytest.mark.skipif(
     not os.environ.get("CI") and (shutil.which("node") is None or not (PROGRAM.parent / "node_modules").is_dir()),
-    reason="no Node.js, or no `make tests/better_auth/node_modules`",
+    reason="needs Node.js and `make tests/better_auth/node_modules`",
 )
 
 
@@ -30,7 +30,7 @@ class BetterAuth:
         self._people: list[SignedUp] = []
 
     def rotate(self) -> None:
-        """Ends the life of the key that signs; the next token is signed with a new one."""
+        """Expires the signing key; the next token is signed with a new one."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write("rotate\n")
@@ -54,26 +54,26 @@ class SignedUp:
         self.email = keep_secret(f"{name}@mail.example")
         self.browser = client(url)
         self.browser.headers["Origin"] = url
-        answer = self.browser.post(
+        response = self.browser.post(
             "/api/auth/sign-up/email", json={"name": name, "email": self.email, "password": f"{name} has a password"}
         )
-        assert answer.status_code == 200, answer.text
-        self.id: str = keep_secret(answer.json()["user"]["id"])
-        self.session_token: str = keep_secret(answer.json()["token"])
+        assert response.status_code == 200, response.text
+        self.id: str = keep_secret(response.json()["user"]["id"])
+        self.session_token: str = keep_secret(response.json()["token"])
 
     def token(self) -> str:
         """From the stock endpoint."""
-        answer = self.browser.get("/api/auth/token")
-        assert answer.status_code == 200, answer.text
-        return keep_secret(answer.json()["token"])
+        response = self.browser.get("/api/auth/token")
+        assert response.status_code == 200, response.text
+        return keep_secret(response.json()["token"])
 
-    def calls(self, service: str) -> httpx.Client:
+    def open_client(self, service: str) -> httpx.Client:
         return client(service, f"Bearer {self.token()}")
 
 
 @contextmanager
 def better_auth(**configuration: Any) -> Iterator[BetterAuth]:
-    """A stock one, but for ``ids``, ``alg`` and ``cookies`` as issuer.mjs has them."""
+    """With its defaults, except for the options of issuer.mjs."""
     with subprocess.Popen(
         ["node", PROGRAM.name, json.dumps(configuration)],
         cwd=PROGRAM.parent,
@@ -85,7 +85,7 @@ def better_auth(**configuration: Any) -> Iterator[BetterAuth]:
         try:
             assert process.stdout is not None
             url = process.stdout.readline().strip()
-            assert url.startswith("http://127.0.0.1:"), "Better Auth did not start; it wants Node.js 20"
+            assert url.startswith("http://127.0.0.1:"), "Better Auth did not start; it needs Node.js 20"
             issuer = BetterAuth(url, process)
             try:
                 yield issuer

@@ -1,4 +1,4 @@
-"""A real browser that reaches nothing but this machine."""
+"""A real browser that can connect to this machine only."""
 
 import os
 import queue
@@ -14,10 +14,10 @@ import pytest
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
-wanted = pytest.mark.skipif(CHROMIUM is None and not os.environ.get("CI"), reason="no Chromium on this machine")
+needs_browser = pytest.mark.skipif(CHROMIUM is None and not os.environ.get("CI"), reason="needs Chromium")
 
 
-def command(profile: Path, *arguments: str) -> list[str]:
+def _command(profile: Path, *arguments: str) -> list[str]:
     assert CHROMIUM is not None
     return [
         CHROMIUM,
@@ -35,10 +35,10 @@ def command(profile: Path, *arguments: str) -> list[str]:
     ]
 
 
-def shown_at(url: str, profile: Path) -> str:
-    """The document as it is when its scripts have come to rest."""
+def render(url: str, profile: Path) -> str:
+    """The document once its scripts are idle."""
     run = subprocess.run(
-        command(profile, "--virtual-time-budget=20000", "--dump-dom", url),
+        _command(profile, "--virtual-time-budget=20000", "--dump-dom", url),
         capture_output=True,
         text=True,
         timeout=60,
@@ -47,31 +47,31 @@ def shown_at(url: str, profile: Path) -> str:
     return run.stdout
 
 
-class Ear:
-    """Where a page can POST what it has to tell."""
+class Receiver:
+    """A URL to which a page can POST a message."""
 
-    def __init__(self, url: str, heard: "queue.Queue[str]") -> None:
+    def __init__(self, url: str, messages: "queue.Queue[str]") -> None:
         self.url = url
-        self._heard = heard
+        self._messages = messages
 
-    def hear_from(self, page: str, profile: Path) -> str:
-        """What the page, or one that it leads to, tells first."""
+    def open(self, page: str, profile: Path) -> str:
+        """Opens a page; returns the first message from it, or from a page to which it navigates."""
         with subprocess.Popen(
-            command(profile, "--remote-debugging-port=0", page), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            _command(profile, "--remote-debugging-port=0", page), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         ) as browser:
             try:
-                return self._heard.get(timeout=60)
+                return self._messages.get(timeout=60)
             finally:
                 browser.terminate()
 
 
 @contextmanager
-def ear() -> Iterator[Ear]:
-    heard: queue.Queue[str] = queue.Queue()
+def receiver() -> Iterator[Receiver]:
+    messages: queue.Queue[str] = queue.Queue()
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            heard.put(self.rfile.read(int(self.headers["Content-Length"])).decode())
+            messages.put(self.rfile.read(int(self.headers["Content-Length"])).decode())
             self.send_response(204)
             self.end_headers()
 
@@ -82,7 +82,7 @@ def ear() -> Iterator[Ear]:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
-            yield Ear(f"http://127.0.0.1:{server.server_address[1]}", heard)
+            yield Receiver(f"http://127.0.0.1:{server.server_address[1]}", messages)
         finally:
             server.shutdown()
             thread.join()

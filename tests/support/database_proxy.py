@@ -1,4 +1,4 @@
-"""The way to a PostgreSQL, which can be disturbed while it is used."""
+"""A proxy in front of PostgreSQL that injects faults into connections in use."""
 
 import asyncio
 import threading
@@ -7,23 +7,22 @@ from contextlib import contextmanager, suppress
 from enum import Enum
 from urllib.parse import urlsplit
 
-LAG = 1
-"""Seconds, each way."""
+DELAY = 1  # second, in each direction
 
 
-class Weather(Enum):
-    FAIR = "everything comes through"
-    SWALLOWED = "nothing comes through, and nobody is told"
-    SLOW = "everything comes late"
-    RESET = "every connection is reset, the new ones too"
-    CUT = "what is asked comes through, and for an answer the connection is reset: a COMMIT is made, and nobody told"
+class Fault(Enum):
+    NONE = "everything is passed on"
+    DROP = "nothing is passed on, and no connection ends"
+    DELAY = "everything is passed on late"
+    RESET = "every connection is reset, also each new one"
+    CUT = "a request is passed on, its response is replaced by a reset: a COMMIT is made but not confirmed"
 
 
-class Wire:
+class DatabaseProxy:
     """Listens on loopback, in a thread and an event loop of its own."""
 
     def __init__(self, target: tuple[str, int]) -> None:
-        self.weather = Weather.FAIR
+        self.fault = Fault.NONE
         self._target = target
         self._loop = asyncio.new_event_loop()
         self._writers: set[asyncio.StreamWriter] = set()
@@ -33,9 +32,9 @@ class Wire:
         self._listener = listening.result()
         self.port: int = self._listener.sockets[0].getsockname()[1]
 
-    def change(self, weather: Weather) -> None:
-        self.weather = weather
-        if weather is Weather.RESET:
+    def inject(self, fault: Fault) -> None:
+        self.fault = fault
+        if fault is Fault.RESET:
             self._loop.call_soon_threadsafe(self._reset_all)
 
     def close(self) -> None:
@@ -60,41 +59,41 @@ class Wire:
     async def _serve(self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
         self._writers.add(to_client)
         try:
-            if self.weather is Weather.RESET:
+            if self.fault is Fault.RESET:
                 to_client.transport.abort()
                 return
             server, to_server = await asyncio.open_connection(*self._target)
             self._writers.add(to_server)
-            there = asyncio.create_task(self._pump(client, to_server, is_answer=False))
-            await self._pump(server, to_client, is_answer=True)
-            there.cancel()
+            requests = asyncio.create_task(self._pump(client, to_server, is_response=False))
+            await self._pump(server, to_client, is_response=True)
+            requests.cancel()
             self._writers.discard(to_server)
             to_server.transport.abort()
         except OSError:
-            pass  # the server is not there: neither is the way to it
+            pass  # the database is down
         finally:
             self._writers.discard(to_client)
             to_client.transport.abort()
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, is_answer: bool) -> None:
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, is_response: bool) -> None:
         with suppress(OSError):
             while content := await reader.read(65536):
-                if self.weather is Weather.SLOW:
-                    await asyncio.sleep(LAG)
-                if self.weather is Weather.CUT and is_answer:
+                if self.fault is Fault.DELAY:
+                    await asyncio.sleep(DELAY)
+                if self.fault is Fault.CUT and is_response:
                     return
-                if self.weather is not Weather.SWALLOWED:
+                if self.fault is not Fault.DROP:
                     writer.write(content)
                     await writer.drain()
-            if self.weather is Weather.SWALLOWED:
-                await asyncio.Event().wait()  # not even the end comes through
+            if self.fault is Fault.DROP:
+                await asyncio.Event().wait()  # not even the end is passed on
 
 
 @contextmanager
-def wire(url: str) -> Iterator[tuple[Wire, str]]:
-    """And the URL of the same database by way of it."""
+def database_proxy(url: str) -> Iterator[tuple[DatabaseProxy, str]]:
+    """The proxy, and the URL of the same database through it."""
     parts = urlsplit(url)
-    running = Wire((str(parts.hostname), int(parts.port or 5432)))
+    running = DatabaseProxy((str(parts.hostname), int(parts.port or 5432)))
     try:
         yield (
             running,

@@ -1,4 +1,4 @@
-"""Callers who keep at it, whatever happens to what they call."""
+"""Clients that send requests without a pause, whatever happens to the server."""
 
 import threading
 import time
@@ -8,12 +8,12 @@ import httpx
 
 from tests.support.serving import Person, Server
 
-CALLERS = 16
+CLIENTS = 16
 READ, WRITE = "read", "write"
 
 
 class Load:
-    """Callers who read and write without a pause, and note what they were told."""
+    """Clients that read and write, and record the responses."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
@@ -22,12 +22,12 @@ class Load:
         self.statuses: Counter[tuple[str, int]] = Counter()
         self.acknowledged: list[tuple[Person, str]] = []
         self.slowest = 0.0
-        self.well_since = time.monotonic()
-        self.faults: list[str] = []
+        self.last_failure = time.monotonic()
+        self.errors: list[str] = []
         self._lock = threading.Lock()
 
     def __enter__(self) -> "Load":
-        for number in range(CALLERS):
+        for number in range(CLIENTS):
             thread = threading.Thread(target=self._call, args=(self._server.person(), number))
             thread.start()
             self._threads.append(thread)
@@ -45,33 +45,33 @@ class Load:
             title = f"{number}-{count}"
             try:
                 if count % 2:
-                    self._note(READ, person.api.get("/api/tasks?limit=5"))
+                    self._record(READ, person.api.get("/api/tasks?limit=5"))
                 else:
-                    answer = person.api.post("/api/tasks", json={"title": title})
-                    self._note(WRITE, answer)
-                    if answer.status_code == 201:
+                    response = person.api.post("/api/tasks", json={"title": title})
+                    self._record(WRITE, response)
+                    if response.status_code == 201:
                         self.acknowledged.append((person, title))
             except httpx.HTTPError as error:
-                self.faults.append(repr(error))
+                self.errors.append(repr(error))
 
-    def _note(self, what: str, answer: httpx.Response) -> None:
+    def _record(self, kind: str, response: httpx.Response) -> None:
         with self._lock:
-            self.statuses[what, answer.status_code] += 1
-            self.slowest = max(self.slowest, answer.elapsed.total_seconds())
-            if answer.status_code >= 500:
-                self.well_since = time.monotonic()
+            self.statuses[kind, response.status_code] += 1
+            self.slowest = max(self.slowest, response.elapsed.total_seconds())
+            if response.status_code >= 500:
+                self.last_failure = time.monotonic()
 
-    def until(self, number: int) -> None:
-        """So many more answers."""
+    def wait_for(self, number: int) -> None:
+        """Until that many more responses have come."""
         goal = self.statuses.total() + number
         deadline = time.monotonic() + 30
         while self.statuses.total() < goal:
-            assert time.monotonic() < deadline, self.faults
+            assert time.monotonic() < deadline, self.errors
             time.sleep(0.01)
 
-    def judge(self) -> None:
-        """Each acknowledged task is there, once."""
-        assert self.faults == []
+    def check(self) -> None:
+        """Asserts that each acknowledged task was stored once, and that nothing failed but with 503."""
+        assert self.errors == []
         assert {status for _, status in self.statuses} <= {200, 201, 503}
         titles: dict[Person, Counter[str]] = {}
         for person, title in self.acknowledged:

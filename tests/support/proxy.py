@@ -1,4 +1,4 @@
-"""A way to a server that breaks as it is told to."""
+"""A proxy in front of a server that breaks connections in chosen ways."""
 
 import contextlib
 import itertools
@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 Way = Callable[[socket.socket, tuple[str, int]], None]
-"""What becomes of one connection: the client's end, and where the server is."""
+"""Handles one connection: takes the client's end, and the server's address."""
 
 
 class Proxy:
-    """Its first connections go the ways that are given, in turn, and all others another, straight to the server."""
+    """Handles its first connections in the given ways, one each, and all others in another way."""
 
     def __init__(self, target: tuple[str, int], ways: list[Way], others: Way) -> None:
         self._target = target
@@ -56,13 +56,13 @@ def proxy(target: tuple[str, int], *ways: Way, others: Way | None = None) -> Ite
 
 def straight(client: socket.socket, target: tuple[str, int]) -> None:
     with socket.create_connection(target) as server:
-        there = threading.Thread(target=_copy, args=(client, server), daemon=True)
-        there.start()
+        requests = threading.Thread(target=_copy, args=(client, server), daemon=True)
+        requests.start()
         _copy(server, client)
 
 
 def to_whoever_listens(targets: Sequence[tuple[str, int]]) -> Way:
-    """Straight to the first of them, as a balancer does that tries one after the other."""
+    """Straight to the first that accepts, as a load balancer does that tries one after the other."""
 
     def way(client: socket.socket, _: tuple[str, int]) -> None:
         for target in targets:
@@ -74,13 +74,13 @@ def to_whoever_listens(targets: Sequence[tuple[str, int]]) -> Way:
 
 
 def resets(client: socket.socket, _: tuple[str, int]) -> None:
-    """Once a request has come."""
+    """Resets the connection once a request has come."""
     message_of(client)
     _reset(client)
 
 
 def loses_the_answer(client: socket.socket, target: tuple[str, int]) -> None:
-    """The server gets the request and answers it; nobody hears."""
+    """The server handles the request, and the client gets no response."""
     with socket.create_connection(target) as server:
         server.sendall(message_of(client))
         server.recv(65536)
@@ -88,7 +88,7 @@ def loses_the_answer(client: socket.socket, target: tuple[str, int]) -> None:
 
 
 def answers(answer: bytes) -> Way:
-    """In the server's place."""
+    """Responds in place of the server."""
 
     def way(client: socket.socket, _: tuple[str, int]) -> None:
         message_of(client)
@@ -118,7 +118,7 @@ def held_back(number: int, released: threading.Event) -> Way:
 
 
 def message_of(client: socket.socket) -> bytes:
-    """A whole request or answer: its head, and a body of the length that it names."""
+    """A whole request or response: its head, and a body of the length in Content-Length."""
     received = b""
     while b"\r\n\r\n" not in received:
         received += _some(client)

@@ -1,10 +1,10 @@
-"""What no server may print: kept here as the tests make it, and looked for in all that each server printed."""
+"""Secrets of the tests. Each is registered here when it is made, and whatever a server printed is searched for them."""
 
 _secrets: set[str] = set()
 
 
 def keep_secret(text: str) -> str:
-    """A token is kept with each of its parts."""
+    """Registers a secret and, of a token, each part."""
     _secrets.update(part for part in (text, *text.split(".")) if len(part) >= 12)
     return text
 

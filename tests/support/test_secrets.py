@@ -1,4 +1,4 @@
-"""That what looks for secrets finds them."""
+"""The search for secrets finds them."""
 
 from tests.support.secrets import found_in, keep_secret
 
