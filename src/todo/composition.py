@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 from todo.domain.ports import TaskStore
 from todo.domain.task import UserId
@@ -32,18 +32,12 @@ class Stats(NamedTuple):
     counters: Mapping[str, float]
 
 
-class Tokens(Protocol):
-    """See ``entrypoints.http.authentication.TokenVerifier``."""
-
-    async def verify(self, token: str) -> UserId: ...
-
-
 @dataclass(frozen=True, slots=True)
 class Service:
     """What a server drives."""
 
     tasks: Tasks
-    tokens: Tokens
+    tokens: "JwtVerifier"
     check_ready: Callable[[], Awaitable[object]]
     """Raises Unavailable or OperatorNeeded while the database can't be used."""
     close: Callable[[], Awaitable[None]]

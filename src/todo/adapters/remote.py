@@ -75,7 +75,7 @@ class RemoteTaskStore:
         return Page(self._decode(response, decode_tasks), "next" in response.links, self._read_version(response))
 
     async def version(self, owner: UserId) -> ListVersion:
-        # Not HEAD, to which a refusal has no words.
+        # Not HEAD: a refusal would have no sentence.
         return (await self.list(owner, Filter(), limit=1)).version
 
     async def apply(self, owner: UserId, changes: Sequence[Change], key: IdempotencyKey | None = None) -> Applied:
@@ -150,10 +150,7 @@ class RemoteTaskStore:
             raise self._not_a_todo_server(response) from None
 
     def _read_version(self, response: httpx.Response) -> ListVersion:
-        try:
-            version = parse_list_etag(response.headers.get("ETag", ""))
-        except ValueError:
-            version = None
+        version = parse_list_etag(response.headers.get("ETag", ""))
         if version is None:
             raise self._not_a_todo_server(response)
         return version

@@ -77,7 +77,7 @@ class Tasks:
         expected: Collection[int] | None,
         replacement: Callable[[Task], Task | None],
     ) -> Task | None:
-        """Reads the task and replaces it; starts again when another writer was faster, unless the caller minds."""
+        """Reads the task and replaces it. Starts again if another writer was faster and no revisions were named."""
         for _ in range(_ATTEMPTS):
             before = await self._store.get(actor, task_id)
             if expected is not None and before.revision not in expected:

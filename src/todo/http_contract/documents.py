@@ -25,11 +25,11 @@ STATUSES: Final[Mapping[type[refusals.Refusal], int]] = {
     refusals.OperatorNeeded: 500,
     refusals.Unavailable: 503,
 }
-"""What each refusal is in HTTP (RFC 9110, section 15). Of two with one status the later is the more particular."""
+"""What each refusal is in HTTP (RFC 9110, section 15). Of two with the same status the later is the more specific."""
 
 
 def get_status(refusal: refusals.Refusal) -> int:
-    """That of its class, or of the nearest base class: an adapter may raise a more particular refusal."""
+    """That of its class, or of the nearest base class: an adapter may raise a more specific refusal."""
     return next(STATUSES[kind] for kind in type(refusal).__mro__ if kind in STATUSES)
 
 
@@ -38,7 +38,7 @@ KEY_LENGTH = 255  # the most characters of an Idempotency-Key
 WIRE_NAMES: Final[Mapping[str, str]] = {"owner": "user_id"}
 """Where a document has another name for a field of the Task than the Task itself."""
 
-# In the order of the Task's own fields. Nothing in a document can lead back to it: the garbage collector may ignore it.
+# In the order of the Task's own fields. A document can be part of no cycle, so the garbage collector may ignore it.
 TaskDocument = defstruct(
     "TaskDocument",
     [(WIRE_NAMES.get(name, name), kind) for name, kind in get_type_hints(Task).items()],

@@ -30,7 +30,7 @@ def format_list_etag(owner: UserId, version: ListVersion, query: str) -> str:
 
 def parse_list_etag(header: str) -> ListVersion | None:
     """What the ETag of a list says; None if it is none."""
-    tag = _LIST_TAG.fullmatch(next(iter(_parse_tags(header)), ""))
+    tag = _LIST_TAG.fullmatch(_parse_tags(header)[0]) if _TAGS.fullmatch(header) else None
     return tag and ListVersion(None if tag[2] == "0" else UUID(tag[2]), int(tag[1]))
 
 

@@ -10,7 +10,7 @@ from todo.domain.ports import Filter
 from todo.domain.task import Position, UserId
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_TIME_BYTES, _ID_BYTES, _CHECK_BYTES = 8, 16, 18  # 42 in all: 56 characters of base64 without a bit to spare
+_TIME_BYTES, _ID_BYTES, _CHECK_BYTES = 8, 16, 18  # 42 in all: exactly 56 characters of base64
 CURSOR_PATTERN = "[A-Za-z0-9_-]{56}"
 
 

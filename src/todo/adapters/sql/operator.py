@@ -8,11 +8,9 @@ from sqlalchemy.exc import DBAPIError
 
 from todo.adapters.sql.database import Database, SchemaOutdated, check_ready
 from todo.adapters.sql.store import SqlTaskStore
-from todo.adapters.sql.tables import users
+from todo.adapters.sql.tables import RESTORE_HEADROOM, users
 from todo.domain.refusals import OperatorNeeded
 from todo.domain.task import UserId
-
-HEADROOM = 1_000_000  # more revisions than anybody has used between a backup and its restoration
 
 
 class DatabaseOperator:
@@ -53,12 +51,12 @@ class DatabaseOperator:
         await self.upgrade()
 
     async def begin_new_epochs(self) -> None:
-        """After PostgreSQL was restored by its own programs: nothing that a client holds from before names anything of
-        now. ``restore`` does it by itself."""
+        """After PostgreSQL was restored by its own programs: outdates the entity tags and revisions that
+        clients hold. ``restore`` does so by itself."""
 
         def run() -> None:
             engine = self.database.engine()
-            values = {"epoch": func.gen_random_uuid(), "revision": users.c.revision + HEADROOM}
+            values = {"epoch": func.gen_random_uuid(), "revision": users.c.revision + RESTORE_HEADROOM}
             try:
                 with engine.connect() as connection:
                     connection.execute(update(users).values(values))

@@ -27,6 +27,9 @@ SCHEMA_VERSION = "0001"  # the newest migration's name. Names sort in the order 
 
 VERSION_TABLE = "schema_version"
 
+# Added to all revisions when a backup is restored: more than anybody has used since it was made.
+RESTORE_HEADROOM = 1_000_000
+
 metadata = MetaData(
     naming_convention={
         "pk": "%(table_name)s_pkey",

@@ -10,10 +10,8 @@ from tempfile import TemporaryDirectory
 
 from todo.adapters.sql.sqlite.database import PRIMARY_CODE
 from todo.adapters.sql.sqlite.threads import BUSY_TIMEOUT
-from todo.adapters.sql.tables import SCHEMA_VERSION, VERSION_TABLE
+from todo.adapters.sql.tables import RESTORE_HEADROOM, SCHEMA_VERSION, VERSION_TABLE
 from todo.domain.refusals import OperatorNeeded
-
-HEADROOM = 1_000_000  # more revisions than are given while a backup is restored
 
 
 def back_up(database: Path, copy: Path) -> None:
@@ -38,8 +36,8 @@ def back_up(database: Path, copy: Path) -> None:
 def restore(database: Path, copy: Path) -> None:
     """Replaces the content of the database with that of a backup, at once for everybody who uses it.
 
-    Each person begins a new epoch, and revisions continue above all that were ever given: nothing that a client holds
-    from before names anything of now. A damaged database is replaced, too, as long as SQLite recognises it.
+    Each person begins a new epoch, and revisions continue above all that were ever given, so that everything which
+    clients hold is outdated. A damaged database is replaced, too, as long as SQLite recognises it.
 
     Raises OperatorNeeded; then the database is as it was.
     """
@@ -54,7 +52,7 @@ def restore(database: Path, copy: Path) -> None:
             with _open(copy, "ro") as source:
                 _check(source, copy)
                 _copy(source, draft)
-            above = _newest_revision(target) + HEADROOM
+            above = _newest_revision(target) + RESTORE_HEADROOM
             draft.execute("UPDATE users SET revision = revision + ?, epoch = lower(hex(randomblob(16)))", (above,))
             try:
                 target.execute("PRAGMA synchronous = FULL")

@@ -69,7 +69,7 @@ def run(settings: ServerSettings, *, host: str, port: int, workers: int, on_list
     _raise_open_files_limit()
     listening = _listen(host, port)
     on_listening(_format_url(listening))
-    # uvicorn sends itself the signal again once it has stopped: that is when the work is done.
+    # uvicorn raises the signal again once it has stopped, when nothing is left to do.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         if workers > 1:
