@@ -164,7 +164,7 @@ def requests_of(rival: Rival, scenario: str) -> list[Request]:
     if scenario == "list of 10,000":
         return [("GET", "/api/tasks", TOKENS[BIG], "", "")]
     if scenario == "list of 10,000, unchanged":
-        tag = rival.ask("GET", "/api/tasks?limit=1", TOKENS[BIG])[2]["etag"]
+        tag = rival.ask("GET", "/api/tasks", TOKENS[BIG])[2]["etag"]
         return [("GET", "/api/tasks", TOKENS[BIG], tag, "")]
     if scenario == "list of 100":
         return [("GET", "/api/tasks?limit=100", token, "", "") for who, token in TOKENS.items() if who != BIG]
