@@ -46,7 +46,8 @@ def _greet(settings: ServerSettings, url: str) -> None:
     if settings.uses_own_secret:
         token = sign_token(settings, find_user(), timedelta(hours=1))
     else:
-        token = "<a token of your issuer>" if settings.key_set_url else f"$({shlex.quote(sys.argv[0])} token)"
+        program = [sys.executable, "-m", "todo"] if sys.argv[0].endswith(".py") else sys.argv[:1]
+        token = "<a token of your issuer>" if settings.key_set_url else f"$({shlex.join(program)} token)"
     click.echo(
         f"Serving on {url}\n"
         f"API docs:  {url}/docs\n"

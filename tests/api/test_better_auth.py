@@ -12,7 +12,7 @@ import jwt
 import pytest
 
 from tests.api.problems import is_problem
-from tests.cli.test_serve import todo
+from tests.cli.commands import run_todo
 from tests.support.better_auth import BetterAuth, better_auth, needs_better_auth
 from tests.support.databases import sqlite_url
 from tests.support.secrets import keep_secret
@@ -113,6 +113,6 @@ def test_the_jwt_of_a_session_cookie_is_refused_although_the_same_key_signs_it(t
         cookie = keep_secret(issuer.sign_up("emma").browser.cookies["better-auth.session_data"])
         response = service.anybody.get("/api/tasks", headers={"Authorization": f"Bearer {cookie}"})
         assert "another type" in is_problem(response, 401)["detail"]
-        findings = todo(tmp_path, "auth", "check", cookie, BETTER_AUTH_URL=issuer.url).stdout
+        findings = run_todo(tmp_path, "auth", "check", cookie, BETTER_AUTH_URL=issuer.url).stdout
         assert "FAILS  The token is meant for another audience" in findings
         assert "ok     its signature is valid" in findings

@@ -1,4 +1,4 @@
-"""`todo auth check`: what the settings expect of tokens, and what holds for one."""
+"""`todo auth check`: what the settings require of tokens, and whether one meets it."""
 
 import subprocess
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_serve import todo
+from tests.cli.commands import Run, Todo, get_error
 from tests.support.issuer import BROKEN, EMAIL, Issuer, SigningKey, breakable_issuer
 from tests.support.serving import SECRET, TODO, environment, signed
 
@@ -18,15 +18,13 @@ def issuer() -> Iterator[Issuer]:
         yield issuer
 
 
-def lines(run: "subprocess.CompletedProcess[str]") -> list[str]:
-    assert run.stderr == ""
+def get_lines(run: Run, status: int = 0) -> list[str]:
+    assert (run.returncode, run.stderr) == (status, "")
     return run.stdout.splitlines()
 
 
-def test_it_says_what_is_expected_and_which_keys_there_are(tmp_path: Path, issuer: Issuer) -> None:
-    run = todo(tmp_path, "auth", "check", BETTER_AUTH_URL=f"{issuer.url}/")
-    assert run.returncode == 0
-    assert lines(run) == [
+def test_without_a_token_it_prints_what_is_required_and_the_keys(todo: Todo, issuer: Issuer) -> None:
+    assert get_lines(todo("auth", "check", BETTER_AUTH_URL=f"{issuer.url}/")) == [
         f"issuer (iss)    {issuer.url}",
         f"audience (aud)  {issuer.url}",
         f"keys from       {issuer.url}/api/auth/jwks",
@@ -37,10 +35,9 @@ def test_it_says_what_is_expected_and_which_keys_there_are(tmp_path: Path, issue
     ]
 
 
-def test_it_says_of_a_good_token_all_that_holds(tmp_path: Path, issuer: Issuer) -> None:
-    run = todo(tmp_path, "auth", "check", issuer.token(), BETTER_AUTH_URL=issuer.url)
-    assert run.returncode == 0
-    assert [line for line in lines(run) if line.startswith("ok")][3:] == [
+def test_it_prints_every_check_that_a_valid_token_passes(todo: Todo, issuer: Issuer) -> None:
+    lines = get_lines(todo("auth", "check", issuer.token(), BETTER_AUTH_URL=issuer.url))
+    assert [line for line in lines if line.startswith("ok")][3:] == [
         "ok     it is a signed JWT",
         "ok     its algorithm is EdDSA",
         "ok     it names its key",
@@ -53,14 +50,13 @@ def test_it_says_of_a_good_token_all_that_holds(tmp_path: Path, issuer: Issuer) 
         "ok     its sub names a user",
         "ok     its signature is valid",
     ]
-    assert run.stdout.endswith("\n\nThe token would be accepted.\n")
+    assert lines[-2:] == ["", "The token would be accepted."]
 
 
-def test_it_says_of_a_bad_token_each_thing_that_fails(tmp_path: Path, issuer: Issuer) -> None:
+def test_it_prints_every_check_that_an_invalid_token_fails(todo: Todo, issuer: Issuer) -> None:
     token = SigningKey("first").sign(issuer.claims(exp=0, iss="https://other.example", aud="x", sub=""), typ="JWE")
-    run = todo(tmp_path, "auth", "check", token, BETTER_AUTH_URL=issuer.url)
-    assert run.returncode == 1
-    assert [line.removeprefix("FAILS  ") for line in lines(run) if line.startswith("FAILS")] == [
+    lines = get_lines(todo("auth", "check", token, BETTER_AUTH_URL=issuer.url), status=1)
+    assert [line.removeprefix("FAILS  ") for line in lines if line.startswith("FAILS")] == [
         "The token is of another type; send the one that /api/auth/token gives.",
         "The token has expired; get a new one.",
         f"The token was issued by https://other.example, but {issuer.url} is expected (iss).",
@@ -68,57 +64,45 @@ def test_it_says_of_a_bad_token_each_thing_that_fails(tmp_path: Path, issuer: Is
         "The token's sub is not valid: a user id has 1 to 255 characters, none of them a control character.",
         "The token's signature is not valid; send it just as it was issued.",
     ]
-    assert run.stdout.endswith("\n\nThe token would be rejected.\n")
-    assert EMAIL not in run.stdout
+    assert lines[-2:] == ["", "The token would be rejected."]
+    assert EMAIL not in "".join(lines)
 
 
-@pytest.mark.parametrize("way", ["500", "reset", "HTML", "empty set"])
-def test_a_key_set_that_can_not_be_had_is_told_with_the_reason(tmp_path: Path, issuer: Issuer, way: str) -> None:
-    issuer.behaviour = BROKEN[way]
-    run = todo(tmp_path, "auth", "check", issuer.token(), BETTER_AUTH_URL=issuer.url)
-    assert run.returncode == 1
+@pytest.mark.parametrize("fault", ["500", "reset", "HTML", "empty set"])
+def test_it_prints_why_the_key_set_could_not_be_fetched(todo: Todo, issuer: Issuer, fault: str) -> None:
+    issuer.behaviour = BROKEN[fault]
+    lines = get_lines(todo("auth", "check", issuer.token(), BETTER_AUTH_URL=issuer.url), status=1)
     reason = {
         "500": "the issuer answered with status 500",
         "reset": "the request to the issuer failed: ReadError",
         "HTML": "the response is not a JWK Set with a usable key",
         "empty set": "the response is not a JWK Set with a usable key",
-    }[way]
-    assert f"FAILS  The key set can't be fetched: {reason}." in lines(run)
-    assert f"ok     it was issued by {issuer.url}" in lines(run)
-    assert "FAILS  The token can't be verified: its issuer provides no keys. Try again soon." in lines(run)
+    }[fault]
+    assert f"FAILS  The key set can't be fetched: {reason}." in lines
+    assert f"ok     it was issued by {issuer.url}" in lines
+    assert "FAILS  The token can't be verified: its issuer provides no keys. Try again soon." in lines
     assert len(issuer.requests) == 1
 
 
-def test_an_issuer_that_is_nowhere_is_told_at_once(tmp_path: Path) -> None:
-    run = todo(tmp_path, "auth", "check", BETTER_AUTH_URL="http://127.0.0.1:1")
-    assert run.returncode == 1
-    assert lines(run)[-1].startswith("FAILS  The key set can't be fetched: the issuer can't be reached: ")
+def test_an_issuer_that_can_not_be_reached_is_reported(todo: Todo) -> None:
+    lines = get_lines(todo("auth", "check", BETTER_AUTH_URL="http://127.0.0.1:1"), status=1)
+    assert lines[-1].startswith("FAILS  The key set can't be fetched: the issuer can't be reached: ")
 
 
-def test_it_reads_the_token_from_standard_input(tmp_path: Path, issuer: Issuer) -> None:
-    for token, status in ((issuer.token(), 0), (f"Bearer {issuer.token()}", 0), ("x", 1), ("\udcff", 1), ("", 2)):
-        run = subprocess.run(
-            [TODO, "auth", "check", "-"],
-            input=f"{token}\n",
-            errors="surrogateescape",
-            cwd=tmp_path,
-            env=environment(BETTER_AUTH_URL=issuer.url),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert run.returncode == status, run.stdout
+def test_a_dash_reads_the_token_from_standard_input(todo: Todo, issuer: Issuer) -> None:
+    for token, status in ((issuer.token(), 0), (f"Bearer {issuer.token()}", 0), ("x", 1), ("\udcff", 1)):
+        get_lines(todo("auth", "check", "-", stdin=f"{token}\n", BETTER_AUTH_URL=issuer.url), status)
+    assert "the token is empty" in get_error(todo("auth", "check", "-", BETTER_AUTH_URL=issuer.url), status=2)
 
 
-def test_it_makes_no_secret(tmp_path: Path) -> None:
-    run = todo(tmp_path, "auth", "check")
-    assert run.returncode == 1
-    assert lines(run)[-1] == "FAILS  There is no secret yet; `todo serve` and `todo token` make one."
+def test_it_makes_no_secret(todo: Todo, tmp_path: Path) -> None:
+    lines = get_lines(todo("auth", "check"), status=1)
+    assert lines[-1] == "FAILS  There is no secret yet; `todo serve` and `todo token` make one."
     assert not (tmp_path / "data").exists()
 
 
-def test_a_name_that_is_looked_up_for_long_keeps_nobody(tmp_path: Path) -> None:
-    """The look-up of a name blocks a thread that nothing can end."""
+def test_a_dns_lookup_that_hangs_does_not_keep_the_program_from_exiting(tmp_path: Path) -> None:
+    """It blocks a thread that can't be interrupted."""
     program = (
         "import socket, sys, time\n"
         "socket.getaddrinfo = lambda *_, **__: time.sleep(60)\n"
@@ -135,25 +119,22 @@ def test_a_name_that_is_looked_up_for_long_keeps_nobody(tmp_path: Path) -> None:
         timeout=30,
         check=False,
     )
-    assert run.returncode == 1
-    assert "no complete response within 2 seconds" in run.stdout
+    assert "no complete response within 2 seconds" in get_lines(run, status=1)[-1]
 
 
-def test_with_a_shared_secret_it_judges_by_that(tmp_path: Path) -> None:
+def test_a_shared_secret_is_used_and_not_shown(todo: Todo) -> None:
     for secret, status in ((SECRET, 0), ("another secret that is long enough, too", 1)):
-        run = todo(tmp_path, "auth", "check", signed(), BETTER_AUTH_SECRET=secret)
-        assert run.returncode == status
-        assert "keys from       a shared secret, HS256" in lines(run)
-        assert secret not in run.stdout
+        lines = get_lines(todo("auth", "check", signed(), BETTER_AUTH_SECRET=secret), status)
+        assert "keys from       a shared secret, HS256" in lines
+        assert secret not in "".join(lines)
 
 
-def test_a_key_with_an_odd_name_can_not_drive_a_terminal(tmp_path: Path, issuer: Issuer) -> None:
+def test_the_name_of_a_key_can_not_control_the_terminal(todo: Todo, issuer: Issuer) -> None:
     issuer.keys.append(SigningKey("\x1b[31mred\n"))
-    run = todo(tmp_path, "auth", "check", BETTER_AUTH_URL=issuer.url)
-    assert "ok     key \\x1b[31mred\\n is for EdDSA" in lines(run)
+    assert "ok     key \\x1b[31mred\\n is for EdDSA" in get_lines(todo("auth", "check", BETTER_AUTH_URL=issuer.url))
 
 
-def test_the_settings_of_any_issuer_replace_those_of_better_auth(tmp_path: Path, issuer: Issuer) -> None:
+def test_the_jwt_settings_take_precedence_over_better_auth_url(todo: Todo, issuer: Issuer) -> None:
     settings = {
         "BETTER_AUTH_URL": "https://auth.example.com",
         "JWT_JWKS_URL": f"{issuer.url}/keys?v=1",
@@ -161,30 +142,9 @@ def test_the_settings_of_any_issuer_replace_those_of_better_auth(tmp_path: Path,
         "JWT_AUDIENCE": "tasks",
     }
     token = issuer.token(iss="https://b.example", aud=["other", "tasks"])
-    run = todo(tmp_path, "auth", "check", token, **settings)
-    assert run.returncode == 0
-    assert lines(run)[:3] == [
+    assert get_lines(todo("auth", "check", token, **settings))[:3] == [
         "issuer (iss)    https://a.example or https://b.example",
         "audience (aud)  tasks",
         f"keys from       {issuer.url}/keys",
     ]
     assert issuer.requests == ["GET /keys?v=1 HTTP/1.1"]
-
-
-@pytest.mark.parametrize(
-    ("url", "origin", "key_set"),
-    [
-        ("https://App.Example.com", "https://app.example.com", "https://app.example.com/api/auth/jwks"),
-        ("https://app.example.com:443/", "https://app.example.com", "https://app.example.com/api/auth/jwks"),
-        ("http://localhost:3000", "http://localhost:3000", "http://localhost:3000/api/auth/jwks"),
-        ("https://app.example.com/login/", "https://app.example.com", "https://app.example.com/login/jwks"),
-        ("http://[::1]:3000", "http://[::1]:3000", "http://[::1]:3000/api/auth/jwks"),
-        ("http://[0:0:0:0:0:0:0:1]", "http://[::1]", "http://[::1]/api/auth/jwks"),
-        ("https://straße.example", "https://xn--strae-oqa.example", "https://xn--strae-oqa.example/api/auth/jwks"),
-    ],
-)
-def test_the_address_of_better_auth_says_what_is_expected(url: str, origin: str, key_set: str) -> None:
-    from todo.settings import ServerSettings
-
-    settings = ServerSettings(better_auth_url=url)
-    assert (settings.issuers, settings.audiences, settings.key_set_url) == ((origin,), (origin,), key_set)

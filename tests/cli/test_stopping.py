@@ -1,4 +1,4 @@
-"""A server that is told to stop answers what it has taken in, and one of several can be replaced unnoticed."""
+"""A server that is told to stop finishes the requests that it has accepted: servers can be replaced unnoticed."""
 
 import http.client
 import os
@@ -16,21 +16,21 @@ from tests.support.databases import migrated, sqlite_url
 from tests.support.proxy import proxy, to_whoever_listens
 from tests.support.serving import serving, signed
 
-CALLERS = 24
+CLIENTS = 24
 
 
-class Caller:
-    """Calls without a pause, over a connection that it keeps as long as the server does."""
+class Client:
+    """Sends requests without a pause, over a connection that it keeps as long as the server does."""
 
     def __init__(self, address: tuple[str, int]) -> None:
         self._address = address
-        self._headers = {"Authorization": f"Bearer {signed({'sub': f'caller-{id(self)}'})}"}
+        self.headers = {"Authorization": f"Bearer {signed({'sub': f'client-{id(self)}'})}"}
         self.added: list[str] = []
-        self.answered = 0
-        self.faults: list[str] = []
+        self.responses = 0
+        self.errors: list[str] = []
 
-    def call_until(self, stopped: threading.Event) -> None:
-        """Ends when nobody listens any more."""
+    def run(self, stopped: threading.Event) -> None:
+        """Also ends when no server listens any more."""
         while not stopped.is_set():
             connection = http.client.HTTPConnection(*self._address, timeout=20)
             try:
@@ -38,93 +38,94 @@ class Caller:
             except ConnectionError:
                 return
             try:
-                while not stopped.is_set() and self._is_kept(connection):
+                while not stopped.is_set() and self._request(connection):
                     pass
             except (OSError, http.client.HTTPException) as error:
-                self.faults.append(repr(error))
+                self.errors.append(repr(error))
             finally:
                 connection.close()
 
-    def _is_kept(self, connection: http.client.HTTPConnection) -> bool:
-        method, body = ("GET", None) if self.answered % 2 else ("POST", f'{{"title": "{self.answered}"}}')
-        connection.request(method, "/api/tasks", body, self._headers)
-        answer = connection.getresponse()
-        said = answer.read()
-        if answer.status not in (200, 201):
-            self.faults.append(f"{answer.status} {said!r}")
-        if answer.status == 201:
-            self.added.append(f'"title":"{self.answered}"')
-        self.answered += 1
-        return not answer.will_close
+    def _request(self, connection: http.client.HTTPConnection) -> bool:
+        """Whether the connection stays open."""
+        method, body = ("GET", None) if self.responses % 2 else ("POST", f'{{"title": "{self.responses}"}}')
+        connection.request(method, "/api/tasks", body, self.headers)
+        response = connection.getresponse()
+        content = response.read()
+        if response.status not in (200, 201):
+            self.errors.append(f"{response.status} {content!r}")
+        if response.status == 201:
+            self.added.append(f'"title":"{self.responses}"')
+        self.responses += 1
+        return not response.will_close
 
 
 @contextmanager
-def calling(address: tuple[str, int]) -> Iterator[list[Caller]]:
-    callers, stopped = [Caller(address) for _ in range(CALLERS)], threading.Event()
-    with ThreadPoolExecutor(CALLERS) as pool:
-        calls = [pool.submit(caller.call_until, stopped) for caller in callers]
+def running_clients(address: tuple[str, int]) -> Iterator[list[Client]]:
+    clients, stopped = [Client(address) for _ in range(CLIENTS)], threading.Event()
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        runs = [pool.submit(client.run, stopped) for client in clients]
         try:
-            yield callers
+            yield clients
         finally:
             stopped.set()
-        for call in calls:
-            call.result()
+        for run in runs:
+            run.result()
 
 
-def until_each_was_answered(callers: list[Caller], times: int) -> None:
-    goal = [caller.answered + times for caller in callers]
+def wait_for_responses(clients: list[Client], number: int) -> None:
+    """For so many more, to each."""
+    goals = [client.responses + number for client in clients]
     deadline = time.monotonic() + 30
-    while any(caller.answered < least for caller, least in zip(callers, goal, strict=True)):
-        assert time.monotonic() < deadline, [caller.faults for caller in callers]
+    while any(client.responses < goal for client, goal in zip(clients, goals, strict=True)):
+        assert time.monotonic() < deadline, [client.errors for client in clients]
         time.sleep(0.01)
 
 
-def test_what_was_taken_in_is_answered(tmp_path: Path, empty_database: str) -> None:
+def test_every_accepted_request_gets_its_response(tmp_path: Path, empty_database: str) -> None:
     with serving(tmp_path, empty_database) as server:
-        with calling(server.address) as callers:
-            until_each_was_answered(callers, 5)
+        with running_clients(server.address) as clients:
+            wait_for_responses(clients, 5)
             os.kill(server.pid, signal.SIGTERM)
             assert server.wait() == 0
-        assert [caller.faults for caller in callers] == [[]] * CALLERS
+        assert [client.errors for client in clients] == [[]] * CLIENTS
     with serving(tmp_path, empty_database) as server:
-        ann = server.person()
-        for caller in callers:
-            ann.api.headers["Authorization"] = caller._headers["Authorization"]
-            kept = ann.api.get("/api/tasks").text
-            assert all(kept.count(f"{title},") == 1 for title in caller.added)
-            assert kept.count('"title"') == len(caller.added)
+        api = server.person().api
+        for client in clients:
+            api.headers["Authorization"] = client.headers["Authorization"]
+            tasks = api.get("/api/tasks").text
+            assert all(tasks.count(f"{title},") == 1 for title in client.added)
+            assert tasks.count('"title"') == len(client.added)
 
 
 @pytest.mark.timeout(180)
-def test_a_rolling_restart_is_not_noticed(tmp_path: Path, empty_postgres: str) -> None:
+def test_clients_do_not_notice_a_rolling_restart(tmp_path: Path, empty_postgres: str) -> None:
     migrated(empty_postgres)
     with ExitStack() as stack:
         servers = [stack.enter_context(serving(tmp_path, empty_postgres)) for _ in range(2)]
         addresses = [server.address for server in servers]
         balancer = stack.enter_context(proxy(addresses[0], others=to_whoever_listens(addresses)))
-        with calling(balancer.address) as callers:
+        with running_clients(balancer.address) as clients:
             for server in servers:
-                until_each_was_answered(callers, 3)
+                wait_for_responses(clients, 3)
                 os.kill(server.pid, signal.SIGTERM)
                 assert server.wait() == 0
-                until_each_was_answered(callers, 3)
+                wait_for_responses(clients, 3)
                 addresses.remove(server.address)
                 addresses.append(stack.enter_context(serving(tmp_path, empty_postgres)).address)
-        assert [caller.faults for caller in callers] == [[]] * CALLERS
+        assert [client.errors for client in clients] == [[]] * CLIENTS
 
 
-def test_a_list_that_is_being_sent_is_sent_to_its_end(tmp_path: Path) -> None:
-    """To a client that takes its time, though the server was told to stop in the middle."""
+def test_a_list_is_sent_to_its_end_to_a_slow_client(tmp_path: Path) -> None:
     with serving(tmp_path, sqlite_url(tmp_path / "todo.db")) as server:
         ann = server.person()
         for _ in range(1200):
             ann.add("\U0001d11e" * 500)
-        with ann.api.stream("GET", "/api/tasks", headers={"Accept-Encoding": "identity"}) as answer:
-            parts = answer.iter_raw(100_000)
-            received = next(parts)
+        with ann.api.stream("GET", "/api/tasks", headers={"Accept-Encoding": "identity"}) as response:
+            chunks = response.iter_raw(100_000)
+            received = next(chunks)
             os.kill(server.pid, signal.SIGTERM)
-            for part in parts:
-                received += part
+            for chunk in chunks:
+                received += chunk
                 time.sleep(0.005)
         assert received.count(b'"title"') == 1200
         assert server.wait() == 0

@@ -5,7 +5,8 @@ import sys
 
 import rich_click as click
 
-from todo.entrypoints.cli.output import escape, print_line, read_line
+from todo.domain.refusals import NotAuthenticated
+from todo.entrypoints.cli.output import escape, print_line
 from todo.entrypoints.cli.session import open_session
 from todo.entrypoints.cli.target import (
     Target,
@@ -21,7 +22,7 @@ from todo.user_state import Login, remove_login, save_login
 @click.command()
 @click.option("--server", metavar="URL", help="The server.  [default: TODO_SERVER]")
 def login(server: str | None) -> None:
-    """Work on a server from now on: saves its address, and a token that it asks for.
+    """Save a server's URL and a token, so that commands work on that server.
 
     The token is read from the terminal or from standard input, and saved where only you can read it.
 
@@ -31,17 +32,22 @@ def login(server: str | None) -> None:
     if client.todo_server is None:
         raise click.UsageError("name the server: todo login --server URL")
     warn_about_plain_http(client.todo_server)
-    is_terminal = sys.stdin and sys.stdin.isatty()
-    token = click.prompt("Token", hide_input=True, err=True) if is_terminal else read_line()
-    new = Login(client.todo_server, token.strip())
-    user = asyncio.run(_check_access(Target(load_server_settings(), client, new)))
+    prompted = click.prompt("Token", hide_input=True, err=True) if sys.stdin.isatty() else sys.stdin.readline()
+    token = prompted.strip().removeprefix("Bearer ").strip()
+    if not token:
+        raise click.UsageError("give the token on standard input")
+    new = Login(client.todo_server, token)
+    try:
+        user = asyncio.run(_check_access(Target(load_server_settings(), client, new)))
+    except NotAuthenticated as error:
+        raise click.ClickException(str(error)) from None
     save_login(new)
     print_line(f"Logged in to {new.server} as {escape(user)}.")
 
 
 @click.command()
 def logout() -> None:
-    """Forget the server and the token.
+    """Delete the saved server and token.
 
     Example: todo logout
     """
@@ -51,7 +57,7 @@ def logout() -> None:
 @click.command()
 @click.option("--server", metavar="URL", help="Ask about this server.  [default: TODO_SERVER]")
 def whoami(server: str | None) -> None:
-    """Print who you are, and what commands work on.
+    """Print who you are, and where your tasks are.
 
     Example: todo whoami
     """

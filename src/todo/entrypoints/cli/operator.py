@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import rich_click as click
 
-from todo.entrypoints.cli.output import NEWER_SCHEMA, escape, print_error, read_line
-from todo.entrypoints.cli.target import find_user, load_server_settings
+from todo.entrypoints.cli.output import NEWER_SCHEMA, escape, print_error
+from todo.entrypoints.cli.target import find_user, load_server_settings, parse_user
 from todo.user_state import has_secret
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ _LONGEST = timedelta(days=3660)
 
 
 @click.command()
-@click.option("--user", metavar="NAME", help="Whom it speaks for.  [default: TODO_USER, or the login name]")
+@click.option("--user", metavar="NAME", help="The user whom it is for.  [default: TODO_USER, or the login name]")
 @click.option("--expires", metavar="TIME", default="1h", show_default=True, help="Its lifetime: 30s, 15m, 1h, 7d.")
 def token(user: str | None, expires: str) -> None:
     """Print a token to try the API with.
@@ -34,20 +34,20 @@ def token(user: str | None, expires: str) -> None:
 
     settings = load_server_settings()
     lifetime = _parse_duration(expires)
-    click.echo(sign_token(settings, find_user(user), lifetime))
+    click.echo(sign_token(settings, find_user() if user is None else parse_user(user, "--user"), lifetime))
 
 
 @click.group()
 def auth() -> None:
-    """Find out which tokens are accepted."""
+    """Debug which tokens are accepted."""
 
 
 @auth.command()
 @click.argument("token", required=False)
 def check(token: str | None) -> int:
-    """Print what the settings expect of tokens, and what is right and wrong with TOKEN (- reads standard input).
+    """Print what the settings require of tokens, and check TOKEN against that (- reads it from standard input).
 
-    The exit status is 0 if it would be accepted (without a token: if one could be), else 1.
+    The exit status is 0 if it would be accepted (without a TOKEN: if keys are available), else 1.
 
     Example: todo auth check "$(todo token)"
     """
@@ -55,11 +55,11 @@ def check(token: str | None) -> int:
 
     settings = load_server_settings()
     if token == "-":  # noqa: S105 - where it comes from, not what it is
-        token = read_line()
+        token = sys.stdin.readline()
     if token is not None:
         token = token.strip().removeprefix("Bearer ").strip()
         if not token:
-            raise click.UsageError("no token came; give one, or - and one on standard input")
+            raise click.UsageError("the token is empty; give one, or - and one on standard input")
     for name, values in (("issuer (iss)", settings.issuers), ("audience (aud)", settings.audiences)):
         click.echo(f"{name:14}  {' or '.join(values) or 'any'}")
     click.echo(f"{'keys from':14}  {(settings.key_set_url or 'a shared secret, HS256').partition('?')[0]}\n")
@@ -120,36 +120,36 @@ def restore(file: Path, yes: bool) -> None:
 
     Example: todo db restore tasks-of-yesterday.db
     """
-    _confirm(yes, f"Replace all tasks in {load_server_settings().database_file} with those in {file}?")
+    _confirm(yes, f"Replace all tasks in {load_server_settings().database_file or 'PostgreSQL'} with those in {file}?")
     _run_on_database(lambda database: database.restore(file))
     click.echo("The tasks are those of the backup.")
 
 
 @db.command()
 def renew() -> None:
-    """Outdate what clients have cached, after PostgreSQL was restored from a backup by its own programs.
+    """Invalidate what clients have cached. Run it after PostgreSQL was restored from a backup by its own programs.
 
     Example: todo db renew
     """
     _run_on_database(lambda database: database.begin_new_epochs())
-    click.echo("What clients have cached is outdated.")
+    click.echo("Everything that clients have cached is now invalid.")
 
 
 @click.group()
 def users() -> None:
-    """Maintain people."""
+    """Manage users."""
 
 
 @users.command()
 @click.argument("person", metavar="ID")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def erase(person: str, yes: bool) -> int:
-    """Erase the person whom tokens name ID (their sub), with all their data.
+    """Erase a person and all their tasks. ID is the sub of their tokens.
 
     Example: todo users erase 3fK9mQ2xT8vLb1nR
     """
     place = load_server_settings().database_file or "PostgreSQL"
-    user = find_user(person)
+    user = parse_user(person, "ID")
     _confirm(yes, f"Erase {escape(person)} and all their tasks from {place}?")
     number = _run_on_database(lambda database: database.erase_user(user))
     if number is None:
@@ -176,7 +176,7 @@ def _confirm(yes: bool, question: str) -> None:
     if not yes:
         if not sys.stdin.isatty():
             raise click.UsageError("there is no terminal to ask on; add --yes")
-        if not click.confirm(escape(question)):
+        if not click.confirm(escape(question), err=True):
             print_error("nothing was changed")
             sys.exit(1)
 

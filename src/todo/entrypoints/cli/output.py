@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from io import TextIOWrapper
 from itertools import pairwise
+from pathlib import Path
 from uuid import UUID
 
 import rich_click as click
@@ -18,16 +19,22 @@ _JOINERS = "\u200c\u200d"
 _MAKES_WIDE = "\ufe0f"  # makes the character before it an emoji, of two cells
 
 
-def accept_any_text() -> None:
-    """What the terminal's encoding lacks is printed as an escape, and input that is not valid text is replaced."""
-    for stream, errors in ((sys.stdout, "backslashreplace"), (sys.stderr, "backslashreplace"), (sys.stdin, "replace")):
-        if isinstance(stream, TextIOWrapper):  # and not None: a shell can close them
+def prepare_streams() -> None:
+    """What the terminal's encoding lacks is printed as an escape, and input that is not valid text is replaced.
+
+    A stream that the shell has closed becomes one at /dev/null; otherwise the next file that is opened, which may be
+    the database, would take its descriptor.
+    """
+    for name, mode, errors in (
+        ("stdin", "r", "replace"),
+        ("stdout", "w", "backslashreplace"),
+        ("stderr", "w", "backslashreplace"),
+    ):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115 - open to the end
+        stream = getattr(sys, name)
+        if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors=errors)
-
-
-def read_line() -> str:
-    """Of standard input."""
-    return sys.stdin.readline() if sys.stdin else ""
 
 
 def escape(text: str) -> str:

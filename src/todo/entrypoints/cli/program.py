@@ -7,7 +7,7 @@ import rich_click as click
 
 from todo.domain.refusals import NotAuthenticated, Refusal
 from todo.entrypoints.cli import login, operator, tasks
-from todo.entrypoints.cli.output import accept_any_text, print_error
+from todo.entrypoints.cli.output import prepare_streams, print_error
 from todo.settings import InvalidSetting
 
 REFUSED, WRONG_USAGE, INTERRUPTED = 1, 2, 130  # exit statuses; 0 is done. Shells use the last for an end by SIGINT
@@ -34,7 +34,7 @@ for command in (*tasks.COMMANDS, *login.COMMANDS, *operator.COMMANDS):
 
 def main() -> None:
     """Every error is one line on standard error, never a stack trace."""
-    accept_any_text()
+    prepare_streams()
     logging.getLogger("todo").addHandler(logging.NullHandler())  # commands print their errors; `serve` logs
     sys.exit(_run())
 
@@ -50,7 +50,7 @@ def _run() -> int:
         print_error(str(error))
         return WRONG_USAGE
     except NotAuthenticated as error:
-        print_error(f"{error} (`todo login` saves a new token)")
+        print_error(f"{error} (Save it with `todo login`, or in TODO_TOKEN.)")
     except Refusal as error:
         # The driver's own words go to whoever runs the program, and never to those who only call the API.
         driver = getattr(error.__cause__, "orig", error.__cause__)
@@ -61,7 +61,7 @@ def _run() -> int:
     except OSError as error:
         print_error(f"can't read or write: {error.strerror}")
     except Exception as error:  # noqa: BLE001 - the last line of defence
-        print_error(f"a fault of this program, please report it: {type(error).__name__}")
+        print_error(f"this is a bug, please report it: {type(error).__name__}")
     else:
         return status if isinstance(status, int) else 0
     return REFUSED

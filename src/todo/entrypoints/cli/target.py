@@ -30,13 +30,15 @@ def find_target(server: str | None) -> Target:
     settings, client = load_server_settings(), load_client_settings(server)
     if client.todo_server is None:
         login = load_login() if settings.database_url is None else None
+        if login is not None and client.todo_token is not None:
+            raise InvalidSetting(f"TODO_TOKEN is set, but not TODO_SERVER; you are logged in to {login.server}")
     elif client.todo_token is not None:
         login = Login(client.todo_server, client.todo_token)
     else:
         login = load_login()
         if login is None or login.server.rstrip("/") != client.todo_server.rstrip("/"):
             raise InvalidSetting(
-                f"TODO_TOKEN is not set, and you are not logged in; run todo login --server {client.todo_server}"
+                f"TODO_TOKEN is not set, and you are not logged in; run `todo login --server {client.todo_server}`"
             )
     if login is not None:
         warn_about_plain_http(login.server)
@@ -59,23 +61,29 @@ def load_client_settings(server: str | None = None) -> ClientSettings:
     try:
         return msgspec.structs.replace(settings, todo_server=server)
     except InvalidSetting as error:
-        raise click.BadParameter(str(error).removeprefix("TODO_SERVER "), param_hint="--server") from None
+        raise click.UsageError(str(error).replace("TODO_SERVER", "--server", 1)) from None
 
 
-def find_user(name: str | None = None) -> UserId:
-    """The person named, or TODO_USER, or the login name. Raises InvalidSetting."""
+def find_user() -> UserId:
+    """TODO_USER, or the login name. Raises InvalidSetting."""
     try:
-        return parse_user_id(name if name is not None else load_client_settings().todo_user or getpass.getuser())
-    except ValueError as error:
-        raise InvalidSetting(f"{'TODO_USER' if name is None else '--user'}: {error}") from None
+        return parse_user(load_client_settings().todo_user or getpass.getuser(), "TODO_USER")
     except (KeyError, OSError):
         raise InvalidSetting("TODO_USER is not set, and this machine does not know your login name") from None
+
+
+def parse_user(text: str, source: str) -> UserId:
+    """``source`` is the setting, option or argument that is named if the text is wrong. Raises InvalidSetting."""
+    try:
+        return parse_user_id(text)
+    except ValueError as error:
+        raise InvalidSetting(f"{source}: {error}") from None
 
 
 def warn_about_plain_http(server: str) -> None:
     parts = urlsplit(server)
     if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
-        print_error(f"warning: plain HTTP, your token can be intercepted on the way to {server}")
+        print_error(f"warning: {server} is not HTTPS, so others on the network can read your token")
 
 
 def is_loopback(host: str) -> bool:

@@ -23,7 +23,7 @@ SUGGESTIONS = 50  # how many ids a shell is offered to complete one
 
 
 class NoSuchId(Refusal):
-    """None of the person's tasks, or more than one, has an id with this prefix."""
+    """None of the person's tasks, or more than one, has an id with this prefix. The sentence names it."""
 
 
 def _complete_id(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -178,7 +178,7 @@ async def _for_each(session: Session, task_ids: Sequence[str], act: Callable[[UU
         except (NotAuthenticated, Unavailable):
             raise
         except Refusal as refusal:
-            print_error(f"{task_id}: {refusal}")
+            print_error(str(refusal) if isinstance(refusal, NoSuchId) else f"{task_id}: {refusal}")
             status = 1
     return status
 
