@@ -61,6 +61,7 @@ users = Table(
     # Another one begins when a person is erased and comes back: the id of their first task since.
     Column("epoch", Uuid, nullable=False),
     Column("revision", BigInteger, nullable=False),
+    sqlite_with_rowid=False,  # the row is found in one tree, not in two
 )
 
 tasks = Table(
@@ -111,4 +112,5 @@ idempotency_keys = Table(
     # No foreign key: the key outlives the task, or a repeat would make a second one.
     Column("task_id", Uuid, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
+    sqlite_with_rowid=False,
 )

@@ -18,6 +18,7 @@ def upgrade() -> None:
         sa.Column("epoch", sa.Uuid(), nullable=False),
         sa.Column("revision", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="users_pkey"),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "tasks",
@@ -53,6 +54,7 @@ def upgrade() -> None:
             deferrable=True,
             initially="DEFERRED",
         ),
+        sqlite_with_rowid=False,
     )
     bind = op.get_bind()
     if bind.dialect.name == "postgresql":
