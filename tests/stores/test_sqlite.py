@@ -42,14 +42,14 @@ async def test_a_full_disk_needs_the_operator_and_loses_nothing_that_was_acknowl
     def most_pages(many: int) -> Callable[[sqlite3.Connection], object]:
         return lambda connection: connection.execute(f"PRAGMA max_page_count = {many}").fetchall()
 
-    await database._writer.run(most_pages(1))  # it takes no less than there are
+    await database._run(database._writer, most_pages(1))  # it takes no less than there are
     adding = [add_task(store, a_task(owner, "x" * 500), str(number)) for number in range(300)]
     outcomes = await asyncio.gather(*adding, return_exceptions=True)
     added = [outcome for outcome in outcomes if not isinstance(outcome, BaseException)]
     assert {type(outcome) for outcome in outcomes if isinstance(outcome, BaseException)} == {OperatorNeeded}
     kept = [task async for page in make_tasks(store).pages(owner, Filter()) for task in page.tasks]
     assert len(kept) == 1 + len(added) == await revision(store, owner)
-    await database._writer.run(most_pages(2**30))
+    await database._run(database._writer, most_pages(2**30))
     await add_task(store, a_task(owner))
     await database.close()
 

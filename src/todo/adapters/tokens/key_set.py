@@ -51,7 +51,7 @@ class RemoteKeySet:
 
     async def find(self, kid: str) -> Key:
         asked_at = _now()
-        await self._ensure_keys()
+        await self._ensure_keys(asked_at)
         if kid not in self._keys:
             await self._wait_for_key(kid, asked_at)
         if kid not in self._keys:
@@ -63,7 +63,7 @@ class RemoteKeySet:
 
     async def check(self) -> list[Check]:
         try:
-            await self._ensure_keys()
+            await self._ensure_keys(_now())
         except Unavailable:
             return [Check(False, f"The key set can't be fetched: {self._failure}.")]
         keys = [Check(True, f"key {kid} is for {key.algorithm}") for kid, key in self._keys.items()]
@@ -76,8 +76,8 @@ class RemoteKeySet:
             self._fetching.cancel()
             await asyncio.wait([self._fetching])
 
-    async def _ensure_keys(self) -> None:
-        now = self._used_at = _now()
+    async def _ensure_keys(self, now: float) -> None:
+        self._used_at = now
         is_due = now - self._fetched_at >= STALE_IF_ERROR and now >= self._refetch_at
         if is_due or now - self._attempted_at >= MAX_AGE:
             await asyncio.shield(self._start_fetch())  # continues for the others if this caller is cancelled

@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Mapping
+from functools import cached_property
 from math import inf
 from typing import NamedTuple
 
@@ -23,7 +24,7 @@ class _Waiter(NamedTuple):
 class Pool:
     """At most ``size`` connections, the last used reused first; a queue when all are in use.
 
-    Deadlines are in the event loop's time. One timer serves all waiters and all idle connections.
+    Belongs to one event loop, whose time deadlines are in. One timer serves all waiters and all idle connections.
     """
 
     def __init__(self, url: str, size: int, idle_timeout: float) -> None:
@@ -37,6 +38,10 @@ class Pool:
         self._queue: deque[_Waiter] = deque()
         self._sweep_timer: asyncio.TimerHandle | None = None
         self._sweeps_at = inf
+
+    @cached_property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        return asyncio.get_running_loop()  # a system call on Python 3.11
 
     async def acquire(self, deadline: float) -> Connection:
         """Raises Unavailable."""
@@ -88,7 +93,7 @@ class Pool:
 
     def _hand_over(self, connection: Connection | None) -> None:
         """A connection, or the slot of one that is gone: to the first in the queue, or back to the pool."""
-        now = asyncio.get_running_loop().time()
+        now = self.loop.time()
         while self._queue:
             waiter = self._queue.popleft()
             if waiter.handed.done():
@@ -104,10 +109,9 @@ class Pool:
             self._schedule_sweep(now + self._idle_timeout)
 
     async def _queue_up(self, deadline: float) -> Connection | None:
-        loop = asyncio.get_running_loop()
-        handed: asyncio.Future[Connection | None] = loop.create_future()
+        handed: asyncio.Future[Connection | None] = self.loop.create_future()
         self._queue.append(_Waiter(deadline, handed))
-        self._schedule_sweep(loop.time() + SWEEP_INTERVAL)
+        self._schedule_sweep(self.loop.time() + SWEEP_INTERVAL)
         try:
             return await handed
         except asyncio.CancelledError:
@@ -120,12 +124,12 @@ class Pool:
             if self._sweep_timer is not None:
                 self._sweep_timer.cancel()
             self._sweeps_at = when
-            self._sweep_timer = asyncio.get_running_loop().call_at(when, self._sweep)
+            self._sweep_timer = self.loop.call_at(when, self._sweep)
 
     def _sweep(self) -> None:
         """Refuses expired waiters, and closes connections that were idle for too long."""
         self._sweep_timer, self._sweeps_at = None, inf
-        now = asyncio.get_running_loop().time()
+        now = self.loop.time()
         for waiter in self._queue:
             if waiter.deadline <= now and not waiter.handed.done():
                 waiter.handed.set_exception(_all_in_use())

@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from types import GenericAlias
 from typing import Any
@@ -71,6 +72,10 @@ class SqliteDatabase:
         self._lookups: list[tuple[str, Sequence[Any], asyncio.Future[Sequence[Row] | None]]] = []
         self._reader = Worker(file, run_separately)
         self._writer = Worker(file, run_in_one_transaction)
+
+    @cached_property
+    def _loop(self) -> asyncio.AbstractEventLoop:
+        return asyncio.get_running_loop()  # a system call on Python 3.11
 
     def prepare_read(self, statement: Select[Any]) -> Read:
         rows = _JsonRows(statement)
@@ -142,10 +147,9 @@ class SqliteDatabase:
         """In the event loop's next turn, with all other lookups of this one: what follows them (responses, changes)
         then comes together, too. None if it did not succeed at once, as when another program locks the file: that is
         left to the thread, which can wait."""
-        loop = asyncio.get_running_loop()
         if not self._lookups:
-            loop.call_soon(self._run_lookups)
-        found: asyncio.Future[Sequence[Row] | None] = loop.create_future()
+            self._loop.call_soon(self._run_lookups)
+        found: asyncio.Future[Sequence[Row] | None] = self._loop.create_future()
         self._lookups.append((text, parameters, found))
         return await found
 
@@ -164,7 +168,7 @@ class SqliteDatabase:
 
     async def _run(self, worker: Worker, action: Action) -> Any:
         try:
-            return await worker.run(action)
+            return await worker.run(action, self._loop)
         except sqlite3.Error as error:
             meaning = self.explain(error)
             if meaning is None:

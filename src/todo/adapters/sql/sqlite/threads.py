@@ -17,7 +17,6 @@ Action = Callable[[sqlite3.Connection], Any]
 
 class Job(NamedTuple):
     action: Action
-    loop: asyncio.AbstractEventLoop
     done: "asyncio.Future[Any]"
 
 
@@ -62,7 +61,7 @@ def _settle(outcomes: Sequence[Outcome]) -> None:
                 job.done.set_exception(error)
 
     with suppress(RuntimeError):  # the loop has ended
-        outcomes[0][0].loop.call_soon_threadsafe(settle)
+        outcomes[0][0].done.get_loop().call_soon_threadsafe(settle)
 
 
 class Worker:
@@ -74,12 +73,11 @@ class Worker:
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._thread: Thread | None = None
 
-    async def run(self, action: Action) -> Any:
+    async def run(self, action: Action, loop: asyncio.AbstractEventLoop) -> Any:
         if self._thread is None:
             self._thread = Thread(target=self._work, name=f"todo {self._run_batch.__name__}", daemon=True)
             self._thread.start()
-        loop = asyncio.get_running_loop()
-        job = Job(action, loop, loop.create_future())
+        job = Job(action, loop.create_future())
         self._jobs.put(job)
         return await job.done
 
