@@ -20,6 +20,7 @@ class CountingKeys:
 
     algorithms: tuple[str, ...] = ("HS256",)
     requires_kid = False
+    waiting = 0
 
     def __init__(self) -> None:
         self.key: Key | None = None

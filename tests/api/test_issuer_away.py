@@ -2,11 +2,13 @@
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from tests.api.problems import is_problem
+from tests.api.test_observability import metrics
 from tests.support.databases import sqlite_url
 from tests.support.issuer import BROKEN, Issuer, SigningKey, breakable_issuer, publishes
 from tests.support.serving import Server, serving
@@ -47,6 +49,22 @@ def test_requests_are_503_within_3_seconds_until_the_first_key_set_has_come_and_
         logged = server.logged("todo.tokens")
         assert logged[0]["message"] == "fetching the key set failed: no complete response within 2 seconds"
         assert len(logged) <= 4  # not one for each request
+
+
+def test_tokens_that_wait_for_the_issuer_do_not_keep_others_from_being_served(tmp_path: Path, issuer: Issuer) -> None:
+    settings = {"BETTER_AUTH_URL": issuer.url, "MAX_CONCURRENT_REQUESTS": "2", "METRICS": "true"}
+    with serving(tmp_path, sqlite_url(tmp_path / "todo.db"), **settings) as server, ThreadPoolExecutor(5) as pool:
+        assert status(server, issuer.token()) == 200
+        issuer.behaviour = BROKEN["hang"]
+        made_up = [issuer.token(SigningKey(f"made-up-{number}")) for number in range(5)]
+        waiting = [pool.submit(status, server, token) for token in made_up]
+        while metrics(server)["todo_jwks_unknown_kids_total"] < len(made_up):
+            assert not any(response.done() for response in waiting)
+        assert status(server, issuer.token()) == 200
+        assert not any(response.done() for response in waiting)
+        issuer.behaviour = publishes
+        issuer.released.set()
+        assert {response.result() for response in waiting} == {401}
 
 
 def test_the_server_warns_when_no_audience_is_configured(tmp_path: Path, issuer: Issuer) -> None:

@@ -41,7 +41,7 @@ class RemoteKeySet:
         self._timer: asyncio.TimerHandle | None = None
         self._fetching: asyncio.Task[None] | None = None
         self._fetch_ended = asyncio.Event()
-        self._waiting = 0
+        self.waiting = 0
         self._failures = 0  # in a row
         self._failure = ""
         self._pauses = pauses(1, MAX_PAUSE)
@@ -91,9 +91,9 @@ class RemoteKeySet:
         sends made-up kids.
         """
         self._counts["jwks_unknown_kids_total"] += 1
-        if self._failures > 1 or self._waiting >= MAX_WAITING:
+        if self._failures > 1 or self.waiting >= MAX_WAITING:
             return
-        self._waiting += 1
+        self.waiting += 1
         try:
             while kid not in self._keys and self._fetched_at < asked_at and self._failures <= 1:
                 # Not always by the timer: each new token would put it off again.
@@ -104,9 +104,9 @@ class RemoteKeySet:
                 await self._fetch_ended.wait()
             if kid not in self._keys:
                 # A thousand rejections at once would delay everyone else's requests.
-                await asyncio.sleep(random.uniform(0, REFETCH_INTERVAL * self._waiting / MAX_WAITING))  # noqa: S311
+                await asyncio.sleep(random.uniform(0, REFETCH_INTERVAL * self.waiting / MAX_WAITING))  # noqa: S311
         finally:
-            self._waiting -= 1
+            self.waiting -= 1
 
     def _start_fetch(self) -> asyncio.Task[None]:
         """Or returns the one that is running: there is never more than one."""
@@ -115,7 +115,7 @@ class RemoteKeySet:
         return self._fetching
 
     async def _fetch(self) -> None:
-        started_at, is_refetch = _now(), self._waiting > 0
+        started_at, is_refetch = _now(), self.waiting > 0
         self._counts["jwks_fetches_total"] += 1
         try:
             self._keys = await fetch_key_set(self._url)

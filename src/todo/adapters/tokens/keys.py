@@ -38,6 +38,7 @@ class Keys(Protocol):
 
     algorithms: tuple[str, ...]
     requires_kid: bool
+    waiting: int  # tokens whose key is being fetched
 
     async def find(self, kid: str) -> Key:
         """Raises InvalidToken if the key is not known, and Unavailable while no key is."""

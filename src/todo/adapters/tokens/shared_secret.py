@@ -14,6 +14,7 @@ from todo.domain.task import UserId
 class SharedSecret:
     algorithms: tuple[str, ...] = HMAC
     requires_kid = False
+    waiting = 0
 
     def __init__(self, secret: str) -> None:
         self._key = Key("HS256", secret.encode())

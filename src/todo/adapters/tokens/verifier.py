@@ -32,6 +32,10 @@ class JwtVerifier:
         self._cache = TokenCache()
         self._counts = {"tokens_cached_total": 0, "tokens_verified_total": 0, "tokens_rejected_total": 0}
 
+    @property
+    def waiting(self) -> int:
+        return self._keys.waiting
+
     async def verify(self, token: str) -> UserId:
         """Raises InvalidToken, or Unavailable while no keys can be fetched."""
         digest = sha256(token.encode()).digest()

@@ -1,4 +1,4 @@
-"""The application: routes, and what surrounds them."""
+"""Builds the ASGI application: the routes, the middleware, and what is switched on in the settings."""
 
 import asyncio
 import logging
@@ -80,7 +80,8 @@ def make_app(
         logging_config=None,
     )
     observers = [observer for observer in (access_log, metrics, tracing) if observer is not None]
-    return Middleware(app, Cors(cors_origins), max_concurrent_requests, observers)
+    cors, tokens = Cors(cors_origins), service.tokens
+    return Middleware(app, cors, max_concurrent_requests, lambda: tokens.waiting, observers)
 
 
 def make_app_from_environment() -> ASGIApp:

@@ -1,4 +1,4 @@
-"""Who asks: the bearer token of a request (RFC 6750, section 2.1), checked before anything else of it is read."""
+"""Authenticates requests by their bearer token (RFC 6750, section 2.1), before anything else is read."""
 
 from collections.abc import Awaitable, Callable
 from typing import Protocol
@@ -11,6 +11,11 @@ from todo.domain.task import UserId
 
 class TokenVerifier(Protocol):
     """Says whom a bearer token speaks for."""
+
+    @property
+    def waiting(self) -> int:
+        """Tokens that wait for their issuer."""
+        ...
 
     async def verify(self, token: str) -> UserId:
         """Raises InvalidToken, or Unavailable while that can't be decided."""

@@ -1,4 +1,4 @@
-"""What holds for every response, whichever part of the service makes it: the outermost ASGI application."""
+"""The outermost ASGI application: request ids, HEAD, CORS, the limit on concurrent requests, and 500s."""
 
 import random
 import re
@@ -42,17 +42,26 @@ class Middleware:
     whatever was not foreseen into a 500.
 
     At most ``max_concurrent`` requests are served at once and the others refused at once, so that the former are
-    served in time. Health checks and metrics are not limited.
+    served in time. Health checks and metrics are not limited. Nor are requests whose tokens wait for the issuer
+    (``count_waiting``): anyone can send those, and they would otherwise lock out everyone else.
     """
 
-    def __init__(self, app: ASGIApp, cors: Cors, max_concurrent: int, observers: Sequence[Observer] = ()) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        cors: Cors,
+        max_concurrent: int,
+        count_waiting: Callable[[], int],
+        observers: Sequence[Observer] = (),
+    ) -> None:
         self._app = app
         self._cors = cors
         self._max_concurrent = max_concurrent
+        self._count_waiting = count_waiting
         self._observers = observers
         self._active = [0, 0]
-        """Requests for tasks, and for the docs: these are long and need no token, so clients that read them slowly
-        must not keep anybody from tasks."""
+        """Requests for tasks, and for the docs. The docs are large and need no token: clients that read them slowly
+        must not use up the slots of requests for tasks."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != ScopeType.HTTP:
@@ -91,7 +100,7 @@ class Middleware:
         try:
             if method == "OPTIONS" and (preflight := self._cors.preflight_headers(request)) is not None:
                 await _respond(send_with_headers, 204, preflight, b"")
-            elif is_limited and self._active[is_for_docs] > self._max_concurrent:
+            elif is_limited and self._is_full(is_for_docs):
                 refusal = Unavailable("Too many requests come at once; try again in a moment.")
                 await _respond(send_with_headers, *problems.render(refusal))
             else:
@@ -106,6 +115,10 @@ class Middleware:
             self._active[is_for_docs] -= is_limited
             if self._observers:
                 self._observe(scope, method, status, began, _read_traceparent(request))
+
+    def _is_full(self, is_for_docs: bool) -> bool:
+        active = self._active[is_for_docs]
+        return active > self._max_concurrent and (is_for_docs or active - self._count_waiting() > self._max_concurrent)
 
     def _observe(self, scope: Scope, method: str, status: int, began: float, traceparent: str | None) -> None:
         route = _format_route(scope.get("path_template"))
