@@ -27,11 +27,8 @@ soak: .venv/ready  ## Run the long tests: kills, crowds, an hour of load (SOAK_S
 	$(BIN)/pytest soak -s -v
 
 bench: .venv/ready benchmarks/.venv/ready  ## Measure what docs/performance.md promises. Takes ten minutes, needs wrk.
-	$(BIN)/python -m benchmarks.side_by_side
-	$(BIN)/python -m benchmarks.crowd
-	$(BIN)/python -m benchmarks.workers
-	$(BIN)/python -m benchmarks.unknown_kids
-	$(BIN)/python -m benchmarks.command_line
+	failed=; for name in side_by_side crowd workers unknown_kids command_line; do \
+	  $(BIN)/python -m benchmarks.$$name || failed="$$failed $$name"; done; test -z "$$failed"
 
 bench-scale: .venv/ready  ## Measure with ten million tasks. Takes a quarter of an hour and 10 GB.
 	$(BIN)/python -m benchmarks.scale

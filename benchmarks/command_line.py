@@ -20,21 +20,20 @@ ROUNDS = 7
 LISTING = """
 import resource, sys, time
 import todo.adapters.remote, todo.adapters.sql.store, todo.composition
-from todo.entrypoints import cli
-from todo.entrypoints.cli import tasks
+from todo.entrypoints.cli import program, tasks
 
-began, say, first = time.perf_counter(), tasks.say, []
+began, print_line, first = time.perf_counter(), tasks.print_line, []
 
-def timed(text, **how):
-    say(text, **how)
+def timed(text, **options):
+    print_line(text, **options)
     if not first:
         sys.stdout.flush()
         first.append(time.perf_counter() - began)
 
-tasks.say = timed
+tasks.print_line = timed
 sys.argv = ["todo", "list"]
 try:
-    cli.main()
+    program.main()
 finally:
     print(first[0], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, file=sys.stderr)
 """

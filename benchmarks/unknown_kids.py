@@ -69,7 +69,8 @@ async def measured(address: Address, tokens: Sequence[str]) -> list[float]:
     for number in range(SECONDS * 100):
         await asyncio.sleep(max(0, began + number / 100 - time.perf_counter()))
         asked = time.perf_counter()
-        assert await caller.ask(tokens[number % len(tokens)]) == 200
+        status = await caller.ask(tokens[number % len(tokens)])
+        assert status == 200, status
         took.append(time.perf_counter() - asked)
     writer.close()
     return took

@@ -49,8 +49,8 @@ def test_those_who_leave_in_mid_request_leave_nothing_behind(tmp_path: Path, emp
             leave()
         time.sleep(3)
         found = metrics(server)
-        assert found["todo_database_waiting"] == 0
-        assert found["todo_database_connections"] == found["todo_database_connections_at_rest"]
+        assert found["todo_db_pool_queue"] == 0
+        assert found["todo_db_pool_connections"] == found["todo_db_pool_idle"]
         with psycopg.connect(empty_postgres) as own:
             waiting = own.execute(
                 "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
@@ -67,7 +67,7 @@ def test_those_who_leave_in_mid_request_leave_nothing_behind(tmp_path: Path, emp
 
 @pytest.mark.timeout(600)
 def test_many_more_than_are_served_are_refused_at_once(tmp_path: Path, empty_postgres: str) -> None:
-    with serving(tmp_path, empty_postgres, REQUESTS_AT_ONCE=str(AT_ONCE)) as server:
+    with serving(tmp_path, empty_postgres, MAX_CONCURRENT_REQUESTS=str(AT_ONCE)) as server:
         ann = server.person("ann")
         for _ in range(100):
             ann.add()
