@@ -26,7 +26,7 @@ COMMAND_TIMEOUT = 20  # seconds that a command waits for PostgreSQL, which may h
 
 
 class Stats(NamedTuple):
-    """Numbers of the moment, by name."""
+    """Current metrics, by name."""
 
     gauges: Mapping[str, float]
     counters: Mapping[str, float]
@@ -34,7 +34,7 @@ class Stats(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What a server drives."""
+    """What a server needs to handle requests."""
 
     tasks: Tasks
     tokens: "JwtVerifier"

@@ -1,12 +1,12 @@
-"""Pauses between attempts."""
+"""Exponential back-off with jitter."""
 
 import random
 from collections.abc import Iterator
 
 
 def pauses(first: float, longest: float) -> Iterator[float]:
-    """Seconds before each further attempt, without end: they double up to ``longest``, and jitter takes up to half off,
-    so that clients which failed together do not come back together."""
+    """Endless: the seconds to wait before each further attempt. They double up to ``longest``; jitter takes off up to
+    half, so that clients that failed together do not retry together."""
     pause = first
     while True:
         yield pause * random.uniform(0.5, 1)  # noqa: S311 - spreads clients, hides nothing

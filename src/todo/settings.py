@@ -41,7 +41,7 @@ class ServerSettings(_Settings, frozen=True, kw_only=True):
     """Seconds after which an unused connection is closed; with 0 none is kept."""
     database_timeout: Annotated[float, msgspec.Meta(ge=0.1, le=60)] = 1.5
     """Seconds that PostgreSQL gets for each statement."""
-    database_prepared_statements: bool | None = None  # None decides by the host's name: Neon's poolers support none
+    database_prepared_statements: bool | None = None  # None: by host name; Neon's poolers support none
     max_concurrent_requests: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 256
     """Of one process; more are refused."""
     access_log: bool = True

@@ -1,8 +1,8 @@
-"""Why something that was asked for is not done. Each refusal carries one sentence for the person who asked."""
+"""The domain's exceptions: each refuses a request, with one sentence for the person who made it."""
 
 
 class Refusal(Exception):
-    """Base of all refusals; ``str()`` of one is safe to show to the person who asked."""
+    """Base of all refusals; ``str()`` of one is safe to show to the person who made the request."""
 
 
 class InvalidField(Refusal):
@@ -43,11 +43,11 @@ class KeyReused(Refusal):
 
 
 class NotAuthenticated(Refusal):
-    """It is not known who asks; the sentence says how to authenticate."""
+    """The caller is unknown; the sentence says how to authenticate."""
 
 
 class InvalidToken(NotAuthenticated):
-    """A token came and was rejected; the sentence says why, and of its claims at most the issuer's origin."""
+    """The token was rejected; the sentence says why, and shows at most the issuer's origin of its claims."""
 
 
 class Unavailable(Refusal):
@@ -55,5 +55,5 @@ class Unavailable(Refusal):
 
 
 class OperatorNeeded(Refusal):
-    """Retrying will not help: whoever runs the service has to repair something. The sentence is for them, and says
-    nothing to those who only call the API."""
+    """Retrying will not help: the operator of the service has to repair something. The sentence is for them alone, and
+    never shown to clients of the API."""

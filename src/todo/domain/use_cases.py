@@ -10,15 +10,14 @@ from todo.domain.task import Edit, Position, Task, UserId
 
 Clock = Callable[[], datetime]  # now, aware and in UTC
 
-# An attempt is lost only to another writer's success, so with n writers of one change each, n - 1 are the most.
+# An attempt fails only because another writer succeeded, so n writers with one change each need at most n attempts.
 _ATTEMPTS = 200
 
 
 class Tasks:
     """The use cases.
 
-    ``expected`` is the collection of revisions at which the caller still wants the change; None wants it whatever has
-    happened meanwhile.
+    ``expected`` holds the revisions at which the caller still wants the change; with None it is made at any.
     """
 
     def __init__(self, store: TaskStore, clock: Clock, new_id: Callable[[], UUID]) -> None:
@@ -77,7 +76,7 @@ class Tasks:
         expected: Collection[int] | None,
         replacement: Callable[[Task], Task | None],
     ) -> Task | None:
-        """Reads the task and replaces it. Starts again if another writer was faster and no revisions were named."""
+        """Reads the task and replaces it. Retries if another writer was faster, unless the caller named revisions."""
         for _ in range(_ATTEMPTS):
             before = await self._store.get(actor, task_id)
             if expected is not None and before.revision not in expected:

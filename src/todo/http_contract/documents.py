@@ -25,7 +25,7 @@ STATUSES: Final[Mapping[type[refusals.Refusal], int]] = {
     refusals.OperatorNeeded: 500,
     refusals.Unavailable: 503,
 }
-"""What each refusal is in HTTP (RFC 9110, section 15). Of two with the same status the later is the more specific."""
+"""The status of each refusal (RFC 9110, section 15). Of two with the same status, the later is the more specific."""
 
 
 def get_status(refusal: refusals.Refusal) -> int:
@@ -38,7 +38,7 @@ KEY_LENGTH = 255  # the most characters of an Idempotency-Key
 WIRE_NAMES: Final[Mapping[str, str]] = {"owner": "user_id"}
 """Where a document has another name for a field of the Task than the Task itself."""
 
-# In the order of the Task's own fields. A document can be part of no cycle, so the garbage collector may ignore it.
+# In the order of the Task's fields. Documents form no reference cycles, so the garbage collector can ignore them.
 TaskDocument = defstruct(
     "TaskDocument",
     [(WIRE_NAMES.get(name, name), kind) for name, kind in get_type_hints(Task).items()],

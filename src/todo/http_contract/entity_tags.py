@@ -22,14 +22,14 @@ def format_task_etag(revision: int) -> str:
 
 
 def format_list_etag(owner: UserId, version: ListVersion, query: str) -> str:
-    """Of this owner, this state of their list, and this query: no two of them share one."""
+    """Unique to this owner, this version of their list, and this query."""
     digest = blake2b(f"{owner}\0{query}".encode(), digest_size=12, person=b"todo list").digest()
     epoch = "0" if version.epoch is None else version.epoch.hex
     return f'"{version.revision}.{epoch}.{urlsafe_b64encode(digest).decode()}"'
 
 
 def parse_list_etag(header: str) -> ListVersion | None:
-    """What the ETag of a list says; None if it is none."""
+    """The version in a list's ETag; None if the header holds no such tag."""
     tag = _LIST_TAG.fullmatch(_parse_tags(header)[0]) if _TAGS.fullmatch(header) else None
     return tag and ListVersion(None if tag[2] == "0" else UUID(tag[2]), int(tag[1]))
 

@@ -1,4 +1,4 @@
-"""How a part of a list is asked for: the query's parameters, and the cursor that leads to the next page."""
+"""Filters and pagination of lists: the query parameters, and the cursor of the next page."""
 
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode

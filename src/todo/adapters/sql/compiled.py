@@ -1,4 +1,4 @@
-"""Queries written with SQLAlchemy, once for both databases; compiled once for each, and run by that one's driver.
+"""Compiles SQLAlchemy queries once for each database, to be run by its driver.
 
 SQLAlchemy's engine would take four times as long to run a statement as the driver does (docs/decisions/13).
 """

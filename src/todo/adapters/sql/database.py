@@ -1,4 +1,4 @@
-"""What the store asks of a database, whichever it is."""
+"""The Database protocol, which PostgreSQL and SQLite implement for the store; and its errors."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -41,7 +41,7 @@ class Changed(NamedTuple):
     """The owner's new revision; with a key what it leads to: task_id, request_digest, and the revision if that was
     added just now. None if nothing was changed, because a task has moved on."""
     maybe_applied: bool
-    """The outcome of an earlier attempt is unknown: what is missing, or there already, may be its work."""
+    """The outcome of an earlier attempt is unknown: it may have made the change already."""
 
 
 class Database(Protocol):

@@ -1,4 +1,4 @@
-"""The program: its commands, and what becomes of an error."""
+"""The program: registers the commands, and turns errors into one line and an exit status."""
 
 import logging
 import sys

@@ -1,4 +1,4 @@
-"""What a command on tasks works with: the use cases on its target, and the person who acts."""
+"""A session of a task command: the use cases on its target, and the person who acts."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable

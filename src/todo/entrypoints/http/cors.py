@@ -14,13 +14,13 @@ _MAX_AGE = b"3600"  # seconds a browser remembers a preflight
 
 
 class Cors:
-    """``origins`` may call, or anybody if it is ``*``: a token is sent by the page's own code, never by the browser."""
+    """Allows ``origins``; ``*`` allows all. That is safe, because browsers never add the token by themselves."""
 
     def __init__(self, origins: Collection[str]) -> None:
         self._origins = frozenset(origin.encode() for origin in origins)
 
     def preflight_headers(self, request: Headers) -> Headers | None:
-        """Of the answer to a preflight; None if the request is none, or of an origin that may not call."""
+        """The headers that answer a preflight; None if this is no preflight, or its origin is not allowed."""
         if self._allow_origin(request) is None or _first(request, b"access-control-request-method") is None:
             return None
         return [

@@ -82,15 +82,15 @@ def render(error: Exception) -> tuple[int, Headers, bytes]:
 def respond(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Litestar's handler for every exception."""
     status, headers, body = render(error)
-    # Something that went away was logged when it did, and is not logged with every request since.
+    # An outage is logged when it begins, not again for every request during it.
     if status >= 500 and (error.__cause__ is not None or not isinstance(error, Unavailable)):
         log_cause(error, request.scope)
     return Response(body, status_code=status, headers={name.decode(): value.decode() for name, value in headers})
 
 
 def log_cause(error: BaseException, scope: Mapping[str, Any]) -> None:
-    """Logs where it happened and what kind of error it was, down to its first cause. Not what the errors say, which may
-    be a title, a token or a connection string; but for those that are written for the operator."""
+    """Logs where it happened and the types of the errors, down to the first cause. Not their messages, which may
+    contain a title, a token or a connection string; except those that are written for the operator."""
     lines: list[str] = []
     causes: list[BaseException | None] = [error]
     seen: list[BaseException] = []

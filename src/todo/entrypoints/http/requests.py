@@ -1,4 +1,4 @@
-"""What a request says, read as strictly as the contract is.
+"""Parses requests, as strictly as the contract says.
 
 Litestar's own binding is lenient where the contract is not: it takes ``"true"`` for true and ``1.0`` for 1.
 """
@@ -29,8 +29,8 @@ _ID = re.compile("[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 async def read_edit(request: ApiRequest, body_type: type[msgspec.Struct]) -> Edit:
-    """What the body says of a task. Raises InvalidRequest, InvalidField; of a body that is too long, before it is read
-    whole."""
+    """The edit that the body asks for. Raises InvalidField, InvalidRequest; a body that is too long is rejected before
+    it has been read whole."""
     _check_media_type(request)
     body = await _read_body(request)
     try:

@@ -1,4 +1,4 @@
-"""Two shortcuts past Litestar's own ways, and all that depends on its internals (docs/decisions/08 has the figures)."""
+"""Two shortcuts around Litestar, and all use of its internals (figures: docs/decisions/08)."""
 
 import sys
 from collections.abc import Awaitable, Callable

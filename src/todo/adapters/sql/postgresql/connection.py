@@ -31,7 +31,7 @@ _DUMPERS: dict[type, Dumper] = {
     kind: adapters.get_dumper(kind, PyFormat.BINARY)(kind) for kind in (UUID, str, bool, bytes, datetime)
 }
 _DUMPERS[int] = adapters.get_dumper(Int8, PyFormat.BINARY)(Int8)
-"""What writes a value of this type in PostgreSQL's binary format. A datetime is aware."""
+"""Each writes values of its type in PostgreSQL's binary format. Datetimes must be aware."""
 
 _abandoned: set["asyncio.Task[None]"] = set()  # A running task needs a reference
 
@@ -110,7 +110,7 @@ class Connection:
         return rows
 
     def close(self) -> None:
-        """At once, whatever it is doing."""
+        """Immediately, even while a statement runs."""
         self._unwatch()
         self._pgconn.finish()
 
@@ -151,7 +151,7 @@ class Connection:
             self._awaited = None
 
     def _abandon(self) -> None:
-        """Its answer is still to come and belongs to nobody: asks the server to stop, and does not wait for that."""
+        """Nobody waits for the answer any more: asks the server to cancel the statement, in the background."""
         if self.is_closed:
             return
         self._unwatch()

@@ -62,7 +62,7 @@ class Pool:
         self._hand_over(None if connection.is_closed else connection)
 
     def close_idle(self) -> None:
-        """For when one has gone silent: the others go the same way."""
+        """For use when one connection stops answering: the idle ones probably lead to the same dead server."""
         while self._idle:
             self._idle.pop()[1].close()
             self._slots -= 1
@@ -80,7 +80,7 @@ class Pool:
         self.close_idle()
 
     async def _open(self, deadline: float) -> Connection:
-        """In a slot that is taken already, and released if nothing comes of it."""
+        """Opens a connection in a slot that is already taken; releases the slot on failure."""
         try:
             async with asyncio.timeout_at(deadline):
                 return await Connection.open(self._url)
@@ -92,7 +92,7 @@ class Pool:
             raise
 
     def _hand_over(self, connection: Connection | None) -> None:
-        """A connection, or the slot of one that is gone: to the first in the queue, or back to the pool."""
+        """Gives a connection, or (None) the slot of a closed one, to the first waiter or back to the pool."""
         now = self.loop.time()
         while self._queue:
             waiter = self._queue.popleft()

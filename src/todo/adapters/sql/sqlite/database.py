@@ -1,6 +1,6 @@
-"""A SQLite file: the event loop itself looks up rows by key, one thread reads lists, another makes the changes.
+"""A SQLite file: the event loop looks up rows by key, one thread reads lists, another makes the changes.
 
-So only those who ask for them wait for the disk and for long searches, and changes that arrive together share one
+So long searches and the disk delay only the requests that need them, and changes that arrive together share one
 commit. The sqlite3 module without another library around it costs a third of aiosqlite (docs/decisions/13).
 """
 
@@ -144,9 +144,9 @@ class SqliteDatabase:
                 return None
 
     async def _look_up(self, text: str, parameters: Sequence[Any]) -> Sequence[Row] | None:
-        """In the event loop's next turn, with all other lookups of this one: what follows them (responses, changes)
-        then comes together, too. None if it did not succeed at once, as when another program locks the file: that is
-        left to the thread, which can wait."""
+        """In the next turn of the event loop, together with all other lookups of this turn, so that what follows them
+        (responses, changes) is batched, too. None if it fails at once, for instance because another program has locked
+        the file; the thread then tries again, and can wait."""
         if not self._lookups:
             self._loop.call_soon(self._run_lookups)
         found: asyncio.Future[Sequence[Row] | None] = self._loop.create_future()
@@ -157,7 +157,7 @@ class SqliteDatabase:
         lookups, self._lookups = self._lookups, []
         for text, parameters, found in lookups:
             rows = None
-            with suppress(Exception):  # the thread reports what it was
+            with suppress(Exception):  # the thread tries again, and reports its error
                 self._connection = self._connection or connect(self._file, busy_timeout=0)
                 rows = self._connection.execute(text, parameters).fetchall()
             if not found.cancelled():

@@ -1,4 +1,4 @@
-"""When to write to a client, and whether it reads."""
+"""Flow control of a connection, and batched writes."""
 
 import asyncio
 import sys

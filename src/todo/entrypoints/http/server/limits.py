@@ -1,4 +1,4 @@
-"""What clients are allowed to do to a connection, in time and size."""
+"""Timeouts and size limits of a client's connection."""
 
 CHECK_INTERVAL = 2
 """Seconds between two timeout checks of a connection; a timer for each request would cost 4 µs of each."""
