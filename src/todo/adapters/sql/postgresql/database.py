@@ -145,7 +145,7 @@ class PostgresqlDatabase:
         Retried while there is time. That is safe for reads, and for changes because they name the ids that they add
         and the revisions that they change.
         """
-        now = self._pool.loop.time
+        now = asyncio.get_running_loop().time
         deadline = now() + self._timeout
         maybe_applied = False
         waits: Iterator[float] | None = None

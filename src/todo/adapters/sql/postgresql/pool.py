@@ -3,7 +3,6 @@
 import asyncio
 from collections import deque
 from collections.abc import Mapping
-from functools import cached_property
 from math import inf
 from typing import NamedTuple
 
@@ -24,7 +23,7 @@ class _Waiter(NamedTuple):
 class Pool:
     """At most ``size`` connections, the last used reused first; a queue when all are in use.
 
-    Belongs to one event loop, whose time deadlines are in. One timer serves all waiters and all idle connections.
+    Deadlines are in the event loop's time. One timer serves all waiters and all idle connections.
     """
 
     def __init__(self, url: str, size: int, idle_timeout: float) -> None:
@@ -38,10 +37,6 @@ class Pool:
         self._queue: deque[_Waiter] = deque()
         self._sweep_timer: asyncio.TimerHandle | None = None
         self._sweeps_at = inf
-
-    @cached_property
-    def loop(self) -> asyncio.AbstractEventLoop:
-        return asyncio.get_running_loop()  # a system call on Python 3.11
 
     async def acquire(self, deadline: float) -> Connection:
         """Raises Unavailable."""
@@ -93,7 +88,7 @@ class Pool:
 
     def _hand_over(self, connection: Connection | None) -> None:
         """Gives a connection, or (None) the slot of a closed one, to the first waiter or back to the pool."""
-        now = self.loop.time()
+        now = asyncio.get_running_loop().time()
         while self._queue:
             waiter = self._queue.popleft()
             if waiter.handed.done():
@@ -109,9 +104,10 @@ class Pool:
             self._schedule_sweep(now + self._idle_timeout)
 
     async def _queue_up(self, deadline: float) -> Connection | None:
-        handed: asyncio.Future[Connection | None] = self.loop.create_future()
+        loop = asyncio.get_running_loop()
+        handed: asyncio.Future[Connection | None] = loop.create_future()
         self._queue.append(_Waiter(deadline, handed))
-        self._schedule_sweep(self.loop.time() + SWEEP_INTERVAL)
+        self._schedule_sweep(loop.time() + SWEEP_INTERVAL)
         try:
             return await handed
         except asyncio.CancelledError:
@@ -124,12 +120,12 @@ class Pool:
             if self._sweep_timer is not None:
                 self._sweep_timer.cancel()
             self._sweeps_at = when
-            self._sweep_timer = self.loop.call_at(when, self._sweep)
+            self._sweep_timer = asyncio.get_running_loop().call_at(when, self._sweep)
 
     def _sweep(self) -> None:
         """Refuses expired waiters, and closes connections that were idle for too long."""
         self._sweep_timer, self._sweeps_at = None, inf
-        now = self.loop.time()
+        now = asyncio.get_running_loop().time()
         for waiter in self._queue:
             if waiter.deadline <= now and not waiter.handed.done():
                 waiter.handed.set_exception(_all_in_use())

@@ -9,7 +9,6 @@ import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
-from functools import cached_property
 from pathlib import Path
 from types import GenericAlias
 from typing import Any
@@ -72,10 +71,6 @@ class SqliteDatabase:
         self._lookups: list[tuple[str, Sequence[Any], asyncio.Future[Sequence[Row] | None]]] = []
         self._reader = Worker(file, run_separately)
         self._writer = Worker(file, run_in_one_transaction)
-
-    @cached_property
-    def _loop(self) -> asyncio.AbstractEventLoop:
-        return asyncio.get_running_loop()  # a system call on Python 3.11
 
     def prepare_read(self, statement: Select[Any]) -> Read:
         rows = _JsonRows(statement)
@@ -147,9 +142,10 @@ class SqliteDatabase:
         """In the next turn of the event loop, together with all other lookups of this turn, so that what follows them
         (responses, changes) is batched, too. None if it fails at once, for instance because another program has locked
         the file; the thread then tries again, and can wait."""
+        loop = asyncio.get_running_loop()
         if not self._lookups:
-            self._loop.call_soon(self._run_lookups)
-        found: asyncio.Future[Sequence[Row] | None] = self._loop.create_future()
+            loop.call_soon(self._run_lookups)
+        found: asyncio.Future[Sequence[Row] | None] = loop.create_future()
         self._lookups.append((text, parameters, found))
         return await found
 
@@ -168,7 +164,7 @@ class SqliteDatabase:
 
     async def _run(self, worker: Worker, action: Action) -> Any:
         try:
-            return await worker.run(action, self._loop)
+            return await worker.run(action)
         except sqlite3.Error as error:
             meaning = self.explain(error)
             if meaning is None:

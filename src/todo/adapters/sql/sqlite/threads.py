@@ -73,11 +73,11 @@ class Worker:
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._thread: Thread | None = None
 
-    async def run(self, action: Action, loop: asyncio.AbstractEventLoop) -> Any:
+    async def run(self, action: Action) -> Any:
         if self._thread is None:
             self._thread = Thread(target=self._work, name=f"todo {self._run_batch.__name__}", daemon=True)
             self._thread.start()
-        job = Job(action, loop.create_future())
+        job = Job(action, asyncio.get_running_loop().create_future())
         self._jobs.put(job)
         return await job.done
 
