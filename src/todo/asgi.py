@@ -1,5 +1,7 @@
-"""``app``, for hosts that import an ASGI application. Its settings are the environment's, and `todo db upgrade` brings
-the schema up to date."""
+"""``app``, for hosts that import an ASGI application: bridges the event loops that serverless hosts make.
+
+Its settings are the environment's, and `todo db upgrade` brings the schema up to date.
+"""
 
 import asyncio
 import threading

@@ -17,8 +17,8 @@ from todo.settings import InvalidSetting, ServerSettings
 from todo.user_state import load_or_make_secret, make_data_directory
 
 if TYPE_CHECKING:
+    from todo.adapters.sql.admin import DatabaseAdmin as DatabaseAdmin
     from todo.adapters.sql.database import Database
-    from todo.adapters.sql.operator import DatabaseOperator as DatabaseOperator
     from todo.adapters.tokens.keys import Keys
     from todo.adapters.tokens.verifier import JwtVerifier
 
@@ -98,13 +98,13 @@ async def open_remote_tasks(server: str, token: str) -> AsyncIterator[Tasks]:
 
 
 @asynccontextmanager
-async def open_database(settings: ServerSettings) -> "AsyncIterator[DatabaseOperator]":
+async def open_database(settings: ServerSettings) -> "AsyncIterator[DatabaseAdmin]":
     """For commands. Raises InvalidSetting."""
-    from todo.adapters.sql.operator import DatabaseOperator
+    from todo.adapters.sql.admin import DatabaseAdmin
 
     database = _make_database(settings, COMMAND_TIMEOUT)
     try:
-        yield DatabaseOperator(database, settings.database_file, COMMAND_TIMEOUT)
+        yield DatabaseAdmin(database, settings.database_file, COMMAND_TIMEOUT)
     finally:
         await database.close()
 

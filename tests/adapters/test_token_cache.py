@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from tests.support.serving import SECRET, signed
-from todo.adapters.tokens.checks import Check
+from todo.adapters.tokens.check import Check
 from todo.adapters.tokens.claims import LEEWAY, ClaimRules
 from todo.adapters.tokens.keys import Key
 from todo.adapters.tokens.verifier import JwtVerifier, TokenCache, VerifiedToken

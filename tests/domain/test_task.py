@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.support.builders import ANN, BOB, NOON, a_task, later
 from todo.domain.fields import Rule, Text
 from todo.domain.refusals import InvalidField, NotYours, TaskNotFound
-from todo.domain.task import Edit, Task, UserId, check_owner, parse_user_id
+from todo.domain.task import Edit, Task, UserId, check_access, parse_user_id
 
 
 def parse_title(text: str) -> str:
@@ -119,12 +119,12 @@ def test_edits_with_the_same_values_have_the_same_digest_and_others_another() ->
 
 
 def test_people_reach_their_own_tasks_alone() -> None:
-    check_owner(ANN, ANN)
+    check_access(ANN, ANN)
     for stranger in (BOB, UserId(ANN.upper())):
         with pytest.raises(NotYours):
-            check_owner(ANN, stranger)
+            check_access(ANN, stranger)
     with pytest.raises(TaskNotFound):
-        check_owner(None, ANN)
+        check_access(None, ANN)
 
 
 @pytest.mark.parametrize("text", ["x", "é" * 255, "Ab-_|:@ 9"])

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from todo.domain.ports import KEY_LIFETIME, PAGE_LENGTH, Applied, Change, Filter, IdempotencyKey, ListVersion, Page
 from todo.domain.refusals import KeyReused, TaskChanged
-from todo.domain.task import Position, Task, UserId, check_owner
+from todo.domain.task import Position, Task, UserId, check_access
 
 
 class _UsedKey(NamedTuple):
@@ -27,7 +27,7 @@ class MemoryTaskStore:
 
     async def get(self, owner: UserId, task_id: UUID) -> Task:
         task = self._tasks.get(task_id)
-        check_owner(task and task.owner, owner)
+        check_access(task and task.owner, owner)
         assert task is not None
         return task
 

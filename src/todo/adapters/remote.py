@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 import httpx
 import msgspec
 
+from todo.backoff import pauses
 from todo.domain.ports import PAGE_LENGTH, Applied, Change, Filter, IdempotencyKey, ListVersion, Page
 from todo.domain.refusals import InvalidField, NotAuthenticated, Refusal, TaskChanged, TaskNotFound, Unavailable
 from todo.domain.task import Position, Task, UserId
@@ -23,8 +24,7 @@ from todo.http_contract.documents import (
     parse_pointer,
 )
 from todo.http_contract.entity_tags import format_task_etag, parse_list_etag
-from todo.http_contract.lists import list_query
-from todo.retry import pauses
+from todo.http_contract.list_query import list_query
 
 TIMEOUT = 30  # seconds for one call, all attempts included
 

@@ -22,12 +22,12 @@ class Rule(Protocol):
 
     @property
     def is_required(self) -> bool:
-        """Whether every task has a value, which a client names when it creates one."""
+        """Whether a client has to name a value when it creates a task."""
         ...
 
     @property
     def at_creation(self) -> bool:
-        """Whether a client may set it when it creates a task."""
+        """Whether the bodies that create a task have the field."""
         ...
 
     def parse(self, name: str, value: Any) -> Any:
@@ -39,7 +39,7 @@ class Rule(Protocol):
         ...
 
 
-# Category Cc but tab, line feed and carriage return; and surrogates, which no encoding can carry.
+# Category Cc except tab, line feed and carriage return; and surrogates, which no encoding can carry.
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
 

@@ -1,4 +1,4 @@
-"""What the domain asks of a store. Adapters keep these promises; the contract suite holds them to it."""
+"""The TaskStore port, and what it takes and returns: Filter, Page, Change. The contract suite holds adapters to it."""
 
 import re
 from collections.abc import Sequence

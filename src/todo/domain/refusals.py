@@ -2,7 +2,7 @@
 
 
 class Refusal(Exception):
-    """Base of all refusals; ``str()`` of one is safe to show to the person who made the request."""
+    """``str()`` of one, unless it is OperatorNeeded, is safe to show to the person who made the request."""
 
 
 class InvalidField(Refusal):

@@ -1,4 +1,7 @@
-"""The Task aggregate: what a task is, what can be changed about it, and whose it is."""
+"""The Task aggregate: what a task is, what can be changed about it, and whose it is.
+
+A person is an ``owner`` as the one whose a task is, an ``actor`` as the one who asks, and named by a user id.
+"""
 
 import json
 import re
@@ -36,7 +39,7 @@ class Task(NamedTuple):
     """Something that one person wants done.
 
     The annotated fields are those that people can set, each with its rule; ``Edit`` has the same. Times are aware and
-    in UTC. ``revision`` is the owner's counter at the task's last change, given by the store; 0 until it is stored.
+    in UTC. ``revision`` is the owner's counter at the task's last change, so it may jump; 0 until the task is stored.
     """
 
     id: UUID
@@ -51,9 +54,7 @@ class Task(NamedTuple):
     def new(cls, owner: UserId, values: "Edit", *, task_id: UUID, now: datetime) -> Self:
         """Raises InvalidField if a required field is not named."""
         named = values.named
-        fields = {
-            field.name: named[field.name] if field.name in named else field.rule.default(field.name) for field in FIELDS
-        }
+        fields = {name: named[name] if name in named else rule.default(name) for name, _, rule in FIELDS}
         return cls(id=task_id, owner=owner, created_at=now, updated_at=now, revision=0, **fields)
 
     @property
@@ -87,7 +88,7 @@ FIELDS = tuple(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Edit:
-    """Values for some fields of a task, each of which keeps its rule. Raises InvalidField."""
+    """Values for some fields of a task, new or not, each of which keeps its rule. Raises InvalidField."""
 
     title: str | Unset = UNSET
     completed: bool | Unset = UNSET
@@ -107,7 +108,7 @@ class Edit:
         return sha256(json.dumps(self.named, sort_keys=True, default=str).encode()).digest()
 
 
-def check_owner(owner: UserId | None, actor: UserId) -> None:
+def check_access(owner: UserId | None, actor: UserId) -> None:
     """The rule of ownership: people reach their own tasks alone. ``owner`` is whose the task is, None if there is none.
 
     Raises NotYours, TaskNotFound.

@@ -10,7 +10,7 @@ from todo.domain.task import Edit, Position, Task, UserId
 
 Clock = Callable[[], datetime]  # now, aware and in UTC
 
-# An attempt fails only because another writer succeeded, so n writers with one change each need at most n attempts.
+# An attempt fails only because another writer succeeded. So many in a row is a crowd that no client waits for.
 _ATTEMPTS = 200
 
 
@@ -61,15 +61,15 @@ class Tasks:
         def edit(task: Task) -> Task:
             return task.edit(changes, now=self._clock())
 
-        changed = await self._replace(actor, task_id, expected, edit)
+        changed = await self._read_and_apply(actor, task_id, expected, edit)
         assert changed is not None
         return changed
 
     async def remove(self, actor: UserId, task_id: UUID, *, expected: Collection[int] | None = None) -> None:
         """Raises TaskNotFound, NotYours, TaskChanged."""
-        await self._replace(actor, task_id, expected, lambda _: None)
+        await self._read_and_apply(actor, task_id, expected, lambda _: None)
 
-    async def _replace(
+    async def _read_and_apply(
         self,
         actor: UserId,
         task_id: UUID,

@@ -13,7 +13,7 @@ from todo.adapters.sql.database import Database, KeyRow, ReadBeside, RowChange
 from todo.adapters.sql.tables import TASK_COLUMNS, make_row, tasks, users
 from todo.domain.ports import KEY_LIFETIME, PAGE_LENGTH, Applied, Change, Filter, IdempotencyKey, ListVersion, Page
 from todo.domain.refusals import KeyReused, TaskChanged, TaskNotFound, Unavailable
-from todo.domain.task import Position, Task, UserId, check_owner
+from todo.domain.task import Position, Task, UserId, check_access
 
 _make_task: Callable[[Row], Task] = partial(tuple.__new__, Task)
 """Takes half as long as ``Task._make``, which counts the fields again."""
@@ -49,7 +49,7 @@ class SqlTaskStore:
         rows = await self._get({"owner": owner, "id": task_id})
         if not rows:
             owners = await self._get_owner({"id": task_id})
-            check_owner(owners[0][0] if owners else None, owner)
+            check_access(owners[0][0] if owners else None, owner)
             raise TaskNotFound  # added a moment ago
         return _make_task(rows[0])
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from todo.adapters.tokens.checks import Check, make_check
+from todo.adapters.tokens.check import Check, make_check
 from todo.adapters.tokens.jws import Jws
 from todo.domain.task import parse_user_id
 

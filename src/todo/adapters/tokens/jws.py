@@ -1,4 +1,4 @@
-"""Parses signed JWTs: the compact serialization of a JWS (RFC 7515, section 7.1)."""
+"""Parses signed JWTs, and verifies nothing: the compact serialization of a JWS (RFC 7515, section 7.1)."""
 
 import base64
 import re

@@ -6,11 +6,11 @@ import random
 from collections.abc import Mapping
 from math import inf
 
-from todo.adapters.tokens.checks import Check
+from todo.adapters.tokens.check import Check
 from todo.adapters.tokens.key_set_fetch import KeySetError, fetch_key_set
 from todo.adapters.tokens.keys import ASYMMETRIC, Key
+from todo.backoff import pauses
 from todo.domain.refusals import InvalidToken, Unavailable
-from todo.retry import pauses
 
 logger = logging.getLogger("todo.tokens")
 

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import jwt
 import msgspec
 
-from todo.adapters.tokens.checks import Check
+from todo.adapters.tokens.check import Check
 
 HMAC = ("HS256",)
 ASYMMETRIC = ("EdDSA", "ES256", "ES512", "RS256", "PS256")

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import jwt
 
-from todo.adapters.tokens.checks import Check
+from todo.adapters.tokens.check import Check
 from todo.adapters.tokens.keys import HMAC, Key
 from todo.domain.task import UserId
 

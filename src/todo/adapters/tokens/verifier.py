@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from hashlib import sha256
 from typing import NamedTuple
 
-from todo.adapters.tokens.checks import Check, make_check
+from todo.adapters.tokens.check import Check, make_check
 from todo.adapters.tokens.claims import ClaimRules
 from todo.adapters.tokens.jws import Jws, parse_jws
 from todo.adapters.tokens.keys import HMAC, Key, Keys

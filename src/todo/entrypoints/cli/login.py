@@ -7,7 +7,6 @@ import rich_click as click
 
 from todo.domain.refusals import NotAuthenticated
 from todo.entrypoints.cli.output import escape, print_line
-from todo.entrypoints.cli.session import open_session
 from todo.entrypoints.cli.target import (
     Target,
     find_target,
@@ -16,6 +15,7 @@ from todo.entrypoints.cli.target import (
     load_server_settings,
     warn_about_plain_http,
 )
+from todo.entrypoints.cli.task_session import open_session
 from todo.user_state import Login, remove_login, save_login
 
 

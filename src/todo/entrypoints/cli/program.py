@@ -6,7 +6,7 @@ import sys
 import rich_click as click
 
 from todo.domain.refusals import NotAuthenticated, Refusal
-from todo.entrypoints.cli import login, operator, tasks
+from todo.entrypoints.cli import admin, login, tasks
 from todo.entrypoints.cli.output import prepare_streams, print_error
 from todo.settings import InvalidSetting
 
@@ -28,7 +28,7 @@ def cli(context: click.Context, server: str | None) -> None:
         raise click.UsageError(f"todo {command.name} takes no --server; it works with the settings of this machine")
 
 
-for command in (*tasks.COMMANDS, *login.COMMANDS, *operator.COMMANDS):
+for command in (*tasks.COMMANDS, *login.COMMANDS, *admin.COMMANDS):
     cli.add_command(command)
 
 

@@ -13,8 +13,8 @@ from todo.domain.ports import Filter, IdPrefix, Page
 from todo.domain.refusals import NotAuthenticated, Refusal, Unavailable
 from todo.domain.task import Edit, Task
 from todo.entrypoints.cli.output import escape, format_details, format_row, print_error, print_line, shorten_ids
-from todo.entrypoints.cli.session import Session, open_session, task_command
 from todo.entrypoints.cli.target import find_target
+from todo.entrypoints.cli.task_session import Session, open_session, task_command
 from todo.http_contract.documents import encode_pages, encode_task, encode_tasks
 
 FIRST_SHOWN = 100  # how many tasks of a list are read before the first is printed

@@ -1,3 +1,3 @@
-"""The HTTP entrypoint: a Litestar application."""
+"""The HTTP entrypoint: a Litestar application. Importing it loads Litestar in a shortened way."""
 
-from todo.entrypoints.http import shortcuts  # noqa: F401 - before anything here loads Litestar
+from todo.entrypoints.http import litestar_internals  # noqa: F401 - before anything here loads Litestar

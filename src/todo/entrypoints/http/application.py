@@ -15,9 +15,9 @@ from todo.domain.refusals import OperatorNeeded, Unavailable
 from todo.entrypoints.http import docs, problems
 from todo.entrypoints.http.authentication import authenticate_with
 from todo.entrypoints.http.cors import Cors
+from todo.entrypoints.http.litestar_internals import call_handlers_directly
 from todo.entrypoints.http.logs import AccessLog
 from todo.entrypoints.http.middleware import Middleware
-from todo.entrypoints.http.shortcuts import call_handlers_directly
 from todo.entrypoints.http.tasks import LONG_READS, TaskController, options_of_list, options_of_task
 from todo.settings import InvalidSetting, ServerSettings, load_settings
 

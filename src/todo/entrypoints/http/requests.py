@@ -18,7 +18,7 @@ from todo.domain.task import Edit, Position, UserId
 from todo.entrypoints.http.problems import TOO_LARGE, InvalidRequest
 from todo.http_contract.documents import KEY_LENGTH, ErrorItem, format_pointer, make_edit
 from todo.http_contract.entity_tags import parse_if_match
-from todo.http_contract.lists import format_cursor, parse_cursor
+from todo.http_contract.list_query import format_cursor, parse_cursor
 
 BODY_LENGTH = 64 * 1024  # the most bytes of a body
 QUERY_TEXT_LENGTH = 500  # the most characters of a search

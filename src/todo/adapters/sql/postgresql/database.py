@@ -22,11 +22,11 @@ from todo.adapters.sql.database import (
     RowChange,
     SchemaOutdated,
 )
-from todo.adapters.sql.postgresql.changes import ERASE, combine_changes
 from todo.adapters.sql.postgresql.connection import Connection, PreparedStatement
 from todo.adapters.sql.postgresql.pool import Pool
+from todo.adapters.sql.postgresql.write_changes import ERASE, combine_changes
+from todo.backoff import pauses
 from todo.domain.refusals import OperatorNeeded, Unavailable
-from todo.retry import pauses
 
 CONNECT_TIMEOUT = 15  # seconds, for the migrations. A serverless PostgreSQL that sleeps takes some to wake
 FIRST_PAUSE, LONGEST_PAUSE = 0.01, 0.3  # seconds before another attempt

@@ -29,7 +29,6 @@ from todo.adapters.sql.database import (
     RowChange,
     SchemaOutdated,
 )
-from todo.adapters.sql.sqlite.changes import TaskMovedOn, erase, make_changes
 from todo.adapters.sql.sqlite.threads import (
     BUSY_TIMEOUT,
     Action,
@@ -38,6 +37,7 @@ from todo.adapters.sql.sqlite.threads import (
     run_in_one_transaction,
     run_separately,
 )
+from todo.adapters.sql.sqlite.write_changes import TaskMovedOn, erase, make_changes
 from todo.domain.refusals import OperatorNeeded, Unavailable
 
 PRIMARY_CODE = 0xFF  # the part of an extended error code that says what it is; the rest says where

@@ -1,4 +1,4 @@
-"""A session of a task command: the use cases on its target, and the person who acts."""
+"""What a task command runs with: the use cases on its target, and the person who acts."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable

@@ -1,4 +1,4 @@
-"""The result of one check of a token, or of the keys."""
+"""Check: the result of one check of a token, or of the keys."""
 
 from typing import NamedTuple
 

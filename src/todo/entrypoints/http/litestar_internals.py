@@ -1,4 +1,4 @@
-"""Two shortcuts around Litestar, and all use of its internals (figures: docs/decisions/08)."""
+"""All use of Litestar's internals: two shortcuts around it (figures: docs/decisions/08)."""
 
 import sys
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""The commands of the operator: tokens, the database, and people."""
+"""The commands of whoever runs the service: tokens, the database, and people."""
 
 import asyncio
 import re
@@ -15,7 +15,7 @@ from todo.entrypoints.cli.target import find_user, load_server_settings, parse_u
 from todo.user_state import has_secret
 
 if TYPE_CHECKING:
-    from todo.composition import DatabaseOperator
+    from todo.composition import DatabaseAdmin
 
 T = TypeVar("T")
 
@@ -162,7 +162,7 @@ def erase(person: str, yes: bool) -> int:
 COMMANDS = (token, auth, db, users)
 
 
-def _run_on_database(action: "Callable[[DatabaseOperator], Awaitable[T]]") -> T:
+def _run_on_database(action: "Callable[[DatabaseAdmin], Awaitable[T]]") -> T:
     from todo.composition import open_database
 
     async def run() -> T:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tests.support.builders import ANN, BOB, NOON
 from todo.domain.ports import Filter, IdPrefix
 from todo.domain.task import Position
-from todo.http_contract.lists import format_cursor, list_query, parse_cursor
+from todo.http_contract.list_query import format_cursor, list_query, parse_cursor
 
 POSITIONS = st.builds(
     Position,

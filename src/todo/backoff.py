@@ -1,4 +1,4 @@
-"""Exponential back-off with jitter."""
+"""The pauses between attempts: exponential back-off with jitter. The retries themselves are the callers'."""
 
 import random
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The changes of one person's tasks, step by step: the transaction is the caller's, and round trips cost nothing."""
+"""Writes changes of one person's tasks, step by step: the transaction is the caller's, and round trips cost nothing."""
 
 import re
 import sqlite3

@@ -1,4 +1,4 @@
-"""The changes of one person's tasks, as one statement whatever their number: one round trip, atomic by itself.
+"""Writes changes of one person's tasks, as one statement whatever their number: one round trip, atomic by itself.
 
 A single change has its values as parameters, which PostgreSQL plans best. Several come as JSON, an object for each
 task, whose members are the columns of the table.

@@ -1,4 +1,4 @@
-"""What the operator of the service does with the database."""
+"""Administers the database: upgrade, back up, restore, erase a person."""
 
 import asyncio
 from pathlib import Path
@@ -13,7 +13,7 @@ from todo.domain.refusals import OperatorNeeded
 from todo.domain.task import UserId
 
 
-class DatabaseOperator:
+class DatabaseAdmin:
     """Everything may raise Unavailable and OperatorNeeded; then the database is as it was."""
 
     def __init__(self, database: Database, file: Path | None, timeout: float) -> None:
