@@ -36,6 +36,8 @@ def test_the_environment_takes_precedence_over_the_file(tmp_path: Path) -> None:
 def test_lists_are_comma_separated(tmp_path: Path) -> None:
     settings = load(tmp_path, CORS_ORIGINS="https://a.example, http://localhost:3000", JWT_ISSUER="a,b")
     assert settings.cors_origins == ("https://a.example", "http://localhost:3000")
+    apps = "tauri://localhost,capacitor://localhost,chrome-extension://mhjfbmdgcfjbbpaeojofohoefgiehjai"
+    assert load(tmp_path, CORS_ORIGINS=apps).cors_origins == tuple(apps.split(","))
     assert settings.issuers == ("a", "b")
 
 

@@ -1,6 +1,7 @@
 """The program `todo`: the command line, and `serve`, which starts the HTTP entrypoint."""
 
 import asyncio
+import re
 import shlex
 import sys
 from datetime import timedelta
@@ -18,12 +19,15 @@ from todo.settings import InvalidSetting, ServerSettings
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one.")
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="Processes that serve.")
+@click.option("--root-path", default="", metavar="PATH", help="Where a proxy has put the service, such as /todo.")
 @click.option("--migrate/--no-migrate", default=True, show_default=True, help="Bring the database's schema up to date.")
-def serve(host: str, port: int, workers: int, migrate: bool) -> None:
+def serve(host: str, port: int, workers: int, root_path: str, migrate: bool) -> None:
     """Serve the API until interrupted.
 
     Example: todo serve --port 8080
     """
+    if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)*", root_path):
+        raise click.BadParameter("give a path that begins with / and does not end with one", param_hint="--root-path")
     settings = load_server_settings()
     if settings.uses_own_secret and not is_loopback(host):
         raise InvalidSetting(
@@ -34,7 +38,14 @@ def serve(host: str, port: int, workers: int, migrate: bool) -> None:
         print_error(NEWER_SCHEMA)
     from todo.entrypoints.http.server.run import run  # only now: wrong settings are reported at once
 
-    run(settings, host=host, port=port, workers=workers, on_listening=lambda url: _greet(settings, url))
+    run(
+        settings,
+        host=host,
+        port=port,
+        workers=workers,
+        root_path=root_path,
+        on_listening=lambda url: _greet(settings, url),
+    )
 
 
 async def _upgrade(settings: ServerSettings) -> bool:

@@ -18,7 +18,9 @@ from platformdirs import user_data_path
 SECRET_LENGTH = 32  # the fewest bytes of a shared secret (RFC 7518, section 3.2: no shorter than the hash)
 
 # As browsers write it (RFC 6454, section 6.1), because it is compared letter by letter.
-_ORIGIN = r"https?://([a-z0-9._-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?"
+_HOST_AND_PORT = r"([a-z0-9._-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?"
+_HTTP_ORIGIN = f"https?://{_HOST_AND_PORT}"
+_ORIGIN = f"[a-z][a-z0-9+.-]*://{_HOST_AND_PORT}"  # of apps and of browser extensions, too
 
 
 class InvalidSetting(Exception):
@@ -44,6 +46,8 @@ class ServerSettings(_Settings, frozen=True, kw_only=True):
     database_prepared_statements: bool | None = None  # None: by host name; Neon's poolers support none
     max_concurrent_requests: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 256
     """Of one process; more are refused."""
+    keep_alive_timeout: Annotated[int, msgspec.Meta(ge=1, le=3600)] = 75
+    """Seconds for which an idle connection of a client is kept."""
     access_log: bool = True
     log_hash_key: str | None = None  # keys the hashes of user ids in the log; without it each process makes its own
     metrics: bool = False
@@ -198,7 +202,7 @@ def _check_url(name: str, url: str | None, *, allows_query: bool = False) -> Non
     try:
         parts = urlsplit(url)
         is_http = parts.scheme in ("http", "https") and "@" not in parts.netloc and parts.port != 0
-        is_valid = is_http and re.fullmatch(_ORIGIN, _parse_origin(url)) is not None
+        is_valid = is_http and re.fullmatch(_HTTP_ORIGIN, _parse_origin(url)) is not None
     except ValueError:
         is_valid = False
     if not is_valid:

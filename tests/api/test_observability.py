@@ -82,7 +82,7 @@ def test_the_access_log_can_be_switched_off(tmp_path: Path) -> None:
 
 def metrics(server: Server) -> dict[str, float]:
     page = server.anybody.get("/metrics")
-    assert page.headers["content-type"].startswith("text/plain")
+    assert page.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
     return {name: float(value) for name, value in re.findall("^([a-z].*) ([0-9.e+-]+)$", page.text, re.MULTILINE)}
 
 

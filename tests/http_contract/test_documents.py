@@ -1,6 +1,7 @@
 """The JSON documents, without a server."""
 
 import json
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
@@ -31,6 +32,15 @@ def test_a_task_is_read_back_from_its_document() -> None:
     ]
     assert decode_task(encode_task(tasks[0])) == tasks[0]
     assert decode_tasks(encode_tasks(tasks)) == tasks
+
+
+def test_times_always_have_six_digits_of_a_second() -> None:
+    whole = a_task()._replace(created_at=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
+    whole = whole._replace(updated_at=whole.created_at + timedelta(microseconds=120_000))
+    assert b'"created_at":"2026-01-02T03:04:05.000000Z","updated_at":"2026-01-02T03:04:05.120000Z"' in encode_task(
+        whole
+    )
+    assert decode_tasks(encode_tasks([whole])) == [whole]
 
 
 def test_a_document_has_the_contracts_fields() -> None:

@@ -80,7 +80,7 @@ async def use():
     task = decode_task(changed.content)
     assert creation_body(task)["example_note"] == "one pint"
     assert change_body(task._replace(example_note=None), task) == {"example_note": "one pint"}
-    schemas = openapi.make_document()["components"]["schemas"]
+    schemas = openapi.make_document("/")["components"]["schemas"]
     assert all("example_note" in schemas[name]["properties"] for name in ("Task", "NewTask", "TaskChange"))
     assert "example_note" not in schemas["Rename"]["properties"]
 

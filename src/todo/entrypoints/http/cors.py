@@ -3,14 +3,15 @@
 Litestar's own CORS overwrites Vary, takes patterns for origins, and rejects a preflight in plain text.
 """
 
+import re
 from collections.abc import Collection
 
 from todo.entrypoints.http.problems import Headers
 
 _METHODS = b"GET, HEAD, POST, PATCH, PUT, DELETE"
-_REQUEST_HEADERS = b"Authorization, Content-Type, If-Match, If-None-Match, Idempotency-Key, X-Request-Id"
 _EXPOSED_HEADERS = b"ETag, Link, Location, Retry-After, Idempotency-Replayed, X-Request-Id, WWW-Authenticate"
 _MAX_AGE = b"3600"  # seconds a browser remembers a preflight
+_HEADER_NAMES = re.compile(rb"[A-Za-z0-9!#$%&'*+.^_`|~, -]*")
 
 
 class Cors:
@@ -23,10 +24,13 @@ class Cors:
         """The headers that answer a preflight; None if this is no preflight, or its origin is not allowed."""
         if self._allow_origin(request) is None or _first(request, b"access-control-request-method") is None:
             return None
+        # Whatever the page sends: libraries for tracing and error reporting add headers of their own.
+        wanted = _first(request, b"access-control-request-headers") or b""
         return [
             (b"access-control-allow-methods", _METHODS),
-            (b"access-control-allow-headers", _REQUEST_HEADERS),
+            (b"access-control-allow-headers", wanted if _HEADER_NAMES.fullmatch(wanted) else b""),
             (b"access-control-max-age", _MAX_AGE),
+            (b"vary", b"Access-Control-Request-Headers"),
         ]
 
     def response_headers(self, request: Headers) -> Headers:

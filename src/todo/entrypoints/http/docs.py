@@ -4,7 +4,6 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import msgspec
 from litestar import MediaType, Request, Response, get
@@ -35,18 +34,19 @@ def _find_assets() -> dict[str, tuple[Path, str]]:
 
 
 @cache
-def _encode_document() -> bytes:
-    return msgspec.json.encode(openapi.make_document())
+def _encode_document(root_path: str) -> bytes:
+    return msgspec.json.encode(openapi.make_document(root_path or "/"))
 
 
 @get("/openapi.json", sync_to_thread=False)
-def openapi_json() -> Response[bytes]:
-    return Response(_encode_document(), media_type="application/json")
+def openapi_json(request: Request[Any, Any, Any]) -> Response[bytes]:
+    return Response(_encode_document(request.scope.get("root_path", "")), media_type="application/json")
 
 
 @get("/docs", sync_to_thread=False)
 def page(request: Request[Any, Any, Any]) -> Response[str]:
-    html = (_OWN / "docs.html").read_text().replace("{root}", quote(request.scope.get("root_path", "")))
+    # Relative, so that it works below any path where a proxy has put the service.
+    html = (_OWN / "docs.html").read_text().replace("{root}", ".." if request.scope["path"].endswith("/") else ".")
     return Response(html, media_type=MediaType.HTML, headers={"Content-Security-Policy": _POLICY})
 
 

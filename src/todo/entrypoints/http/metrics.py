@@ -19,7 +19,7 @@ _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 
 
 class Metrics:
-    MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+    MEDIA_TYPE = "text/plain; version=0.0.4"  # Litestar adds the charset
 
     def __init__(self, read: Callable[[], Stats]) -> None:
         self._registry = CollectorRegistry()

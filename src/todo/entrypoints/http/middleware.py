@@ -8,6 +8,7 @@ from time import perf_counter
 from typing import NamedTuple
 
 from litestar.enums import ScopeType
+from litestar.exceptions import NotFoundException
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from todo.domain.refusals import Unavailable
@@ -76,10 +77,11 @@ class Middleware:
             *self._cors.response_headers(request),
         ]
         scope.setdefault("state", {})["request_id"] = request_id.decode()
-        method = scope["method"]
-        if method == "HEAD":
+        method, path = scope["method"], _read_path(scope)
+        if method == "HEAD" or path != scope["path"]:
             scope = scope.copy()  # the server's own still says HEAD
-            scope["method"] = "GET"
+            scope["method"], scope["path"] = "GET" if method == "HEAD" else method, path
+        path = path.removeprefix(scope.get("root_path", ""))
         status = 0
 
         async def send_with_headers(message: Message) -> None:
@@ -94,8 +96,8 @@ class Middleware:
             else:
                 await send(message)
 
-        is_limited = not scope["path"].startswith(_UNLIMITED)
-        is_for_docs = scope["path"].startswith(_DOCS)
+        is_limited = not path.startswith(_UNLIMITED)
+        is_for_docs = path.startswith(_DOCS)
         self._active[is_for_docs] += is_limited
         try:
             if method == "OPTIONS" and (preflight := self._cors.preflight_headers(request)) is not None:
@@ -103,6 +105,8 @@ class Middleware:
             elif is_limited and self._is_full(is_for_docs):
                 refusal = Unavailable("Too many requests come at once; try again in a moment.")
                 await _respond(send_with_headers, *problems.render(refusal))
+            elif "//" in path:  # which Litestar takes for one slash
+                await _respond(send_with_headers, *problems.render(NotFoundException()))
             else:
                 await self._app(scope, receive, send_with_headers)
         except Exception as error:  # noqa: BLE001 - the last line of defence
@@ -140,6 +144,12 @@ def _format_route(template: str | None) -> str:
 async def _respond(send: Send, status: int, headers: Headers, body: bytes) -> None:
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+def _read_path(scope: Scope) -> str:
+    """As it was sent, where the server says so. A proxy's rules see no other, so a route has no second spelling."""
+    raw = scope.get("raw_path")
+    return raw.partition(b"?")[0].decode("latin-1") if raw else scope["path"]
 
 
 def _read_request_id(headers: Headers) -> bytes:

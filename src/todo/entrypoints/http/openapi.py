@@ -34,9 +34,11 @@ _READ_ONLY: dict[str, Json] = {
 }
 
 
-def make_document() -> Json:
+def make_document(server: str) -> Json:
+    """``server``: where the service is, as a URL or a path."""
     document: Json = msgspec.yaml.decode(_SOURCE.read_bytes())
     document["info"]["version"] = version("todo")
+    document["servers"] = [{"url": server}]
     document["components"]["schemas"] |= make_schemas()
     return document
 

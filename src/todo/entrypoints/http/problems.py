@@ -36,10 +36,13 @@ Headers = list[tuple[bytes, bytes]]
 class InvalidRequest(Exception):
     """A request that breaks the contract's form: 400, or the status given."""
 
-    def __init__(self, detail: str, *errors: ErrorItem, status: int = 400) -> None:
+    def __init__(
+        self, detail: str, *errors: ErrorItem, status: int = 400, headers: Mapping[str, str] | None = None
+    ) -> None:
         self.detail = detail
         self.errors = errors or msgspec.UNSET
         self.status = status
+        self.headers = headers or {}
 
 
 def get_phrase(status: int) -> str:
@@ -64,7 +67,7 @@ def render(error: Exception) -> tuple[int, Headers, bytes]:
             elif isinstance(error, Unavailable):
                 headers["Retry-After"] = str(RETRY_AFTER)
         case InvalidRequest():
-            status, detail, errors = error.status, error.detail, error.errors
+            status, detail, errors, headers = error.status, error.detail, error.errors, dict(error.headers)
             if status == 413:
                 headers["Connection"] = "close"  # the rest of the body stays unread
         case HTTPException(status_code=404 | 405 | 413 as status):

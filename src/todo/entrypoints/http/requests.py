@@ -21,6 +21,7 @@ from todo.http_contract.entity_tags import parse_if_match
 from todo.http_contract.list_query import format_cursor, parse_cursor
 
 BODY_LENGTH = 64 * 1024  # the most bytes of a body
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # some clients send one; a parser may ignore it (RFC 8259, section 8.1)
 QUERY_TEXT_LENGTH = 500  # the most characters of a search
 
 ApiRequest = Request[UserId, Any, State]
@@ -32,7 +33,7 @@ async def read_edit(request: ApiRequest, body_type: type[msgspec.Struct]) -> Edi
     """The edit that the body asks for. Raises InvalidField, InvalidRequest; a body that is too long is rejected before
     it has been read whole."""
     _check_media_type(request)
-    body = await _read_body(request)
+    body = (await _read_body(request)).removeprefix(_BYTE_ORDER_MARK)
     try:
         # The whole document first: decoding straight into the type would not check what it skips.
         document = msgspec.json.decode(body)
@@ -63,6 +64,10 @@ async def _read_body(request: ApiRequest) -> bytes:
 
 
 def _check_media_type(request: ApiRequest) -> None:
+    coding = read_header(request, b"content-encoding")
+    if coding is not None and coding.strip().lower() not in ("", "identity"):
+        detail = "Send the body without Content-Encoding; compressed ones are not read."
+        raise InvalidRequest(detail, status=415, headers={"Accept-Encoding": "identity"})  # RFC 9110, section 15.5.16
     for value in _read_headers(request, b"content-type"):
         if value == "application/json" or value.partition(";")[0].strip().lower() == "application/json":
             continue

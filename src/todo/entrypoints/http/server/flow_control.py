@@ -6,7 +6,7 @@ from contextlib import suppress
 
 if sys.platform != "win32":  # which tells less about its sockets
     from fcntl import ioctl
-    from termios import TIOCOUTQ
+    from termios import FIONREAD, TIOCOUTQ
 
 
 class WriteBatch:
@@ -74,8 +74,15 @@ class FlowControl:
         """Bytes of responses that the client has not acknowledged: those that wait here, and those that wait in the
         kernel, which takes megabytes before any wait here."""
         waiting = self._transport.get_write_buffer_size()
+        return waiting if sys.platform == "win32" else waiting + self._ask_kernel(TIOCOUTQ)
+
+    def has_unread_input(self) -> bool:
+        """Whether the kernel has received something that has not been read yet."""
+        return sys.platform != "win32" and self._ask_kernel(FIONREAD) > 0
+
+    def _ask_kernel(self, number: int) -> int:
         connected = self._transport.get_extra_info("socket")
-        if sys.platform != "win32" and connected is not None:
-            with suppress(OSError):  # it has just been closed
-                waiting += int.from_bytes(ioctl(connected.fileno(), TIOCOUTQ, bytes(4)), sys.byteorder)
-        return waiting
+        with suppress(OSError):  # it has just been closed
+            if connected is not None:
+                return int.from_bytes(ioctl(connected.fileno(), number, bytes(4)), sys.byteorder)
+        return 0

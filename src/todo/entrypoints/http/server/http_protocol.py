@@ -9,7 +9,6 @@ import logging
 import re
 from collections import deque
 from typing import Any
-from urllib.parse import unquote
 from uuid import uuid4
 
 import httptools
@@ -19,12 +18,14 @@ from uvicorn.server import ServerState
 from todo.entrypoints.http import problems
 from todo.entrypoints.http.server import limits
 from todo.entrypoints.http.server.flow_control import FlowControl, WriteBatch
-from todo.entrypoints.http.server.request_cycle import RequestCycle, format_status_line
+from todo.entrypoints.http.server.request_cycle import RequestCycle, format_status_line, make_scope
 
 logger = logging.getLogger("todo.http")
 
 _HEAD = re.compile(rb"[A-Z]+ .*?\r\n\r\n", re.DOTALL)
 _UPGRADE = re.compile(rb"(?<=\r\n)upgrade(?=:)", re.IGNORECASE)
+
+_NOT_HTTP = "This is not a valid HTTP/1.1 request."
 
 _batch = WriteBatch()
 
@@ -46,6 +47,7 @@ class HttpProtocol(asyncio.Protocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         self._app = config.loaded_app
+        self._config = config
         self._server_state = server_state
         self._app_state = app_state
         self._loop = _loop or asyncio.get_running_loop()
@@ -53,6 +55,7 @@ class HttpProtocol(asyncio.Protocol):
         self._parser.set_dangerous_leniencies(lenient_data_after_close=True)
         self._url = b""
         self._headers: list[tuple[bytes, bytes]] = []
+        self._hosts = 0  # Host fields of the request
         self._expects_100_continue = False
         self._is_in_head = False
         self._receiving_since: float | None = None  # when the request began that is still incomplete
@@ -63,6 +66,7 @@ class HttpProtocol(asyncio.Protocol):
         """Requests that wait behind the one that is served, the oldest first."""
         self._held: RequestCycle | None = None
         """A request that is served once the client has read the responses before it: it would occupy a slot."""
+        self._rejection: tuple[int, str] | None = None  # by a callback of the parser
         self._refusal: tuple[int, str] | None = None  # of a request, to be sent once those before it are answered
         self._is_shutting_down = False
         self._ended_at: float | None = None  # when the last response was sent
@@ -103,6 +107,10 @@ class HttpProtocol(asyncio.Protocol):
             head = _HEAD.match(data)
             if head is not None:
                 data = _UPGRADE.sub(b"ignored", head[0]) + data[head.end() :]
+        # The parser skips spaces. Only looked for where a request begins, as all but pipelined ones do.
+        if self._receiving_since is None and b"  " in data[: data.find(b"\r\n")]:
+            self._refuse(400, _NOT_HTTP)
+            return
         self._chunk = len(data)
         try:
             self._parser.feed_data(data)
@@ -112,7 +120,7 @@ class HttpProtocol(asyncio.Protocol):
             if self._is_in_head and len(self._headers) == limits.MAX_FIELDS:
                 self._refuse_length()
             else:
-                self._refuse(400, "This is not a valid HTTP/1.1 request.")
+                self._refuse(*(self._rejection or (400, _NOT_HTTP)))
             return
         if self._receiving_since is not None:
             self._received += len(data)
@@ -124,7 +132,7 @@ class HttpProtocol(asyncio.Protocol):
     def on_message_begin(self) -> None:
         self._receiving_since = self._loop.time()
         self._received, self._is_in_head = -self._chunk, True  # how much of that is its own, only the parser knows
-        self._url, self._headers, self._expects_100_continue = b"", [], False
+        self._url, self._headers, self._hosts, self._expects_100_continue = b"", [], 0, False
 
     def on_url(self, url: bytes) -> None:
         self._url += url
@@ -137,28 +145,22 @@ class HttpProtocol(asyncio.Protocol):
         name = name.lower()
         if name == b"expect" and value.lower() == b"100-continue":
             self._expects_100_continue = True
+        elif name == b"host":
+            self._hosts += 1
+        elif name == b"transfer-encoding" and value.strip().lower() != b"chunked":
+            self._reject(501, "The only transfer coding that is understood here is chunked.")  # RFC 9112, section 6.1
         self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         if len(self._pipeline) == limits.MAX_PIPELINED:
             raise httptools.HttpParserError("too many pipelined requests")
         version = self._parser.get_http_version()
-        url = httptools.parse_url(self._url)
-        path = url.path.decode("ascii")
-        scope = {
-            "type": "http",
-            "asgi": {"version": "3.0", "spec_version": "2.3"},
-            "http_version": version,
-            "method": self._parser.get_method().decode("ascii"),
-            "scheme": "http",
-            "path": unquote(path) if "%" in path else path,
-            "raw_path": url.path,
-            "root_path": "",
-            "query_string": url.query or b"",
-            "headers": self._headers,
-            "state": self._app_state.copy(),
-            **self._addresses,
-        }
+        if version not in ("1.0", "1.1"):
+            self._reject(400, _NOT_HTTP) if version == "0.9" else self._reject(505, "Send the request by HTTP/1.1.")
+        if version == "1.1" and self._hosts != 1:
+            self._reject(400, "A request has one Host field.")  # RFC 9112, section 3.2
+        scope = make_scope(self._parser, self._url, self._headers, self._config.root_path)
+        scope |= {"state": self._app_state.copy(), **self._addresses}
         before, self._is_in_head = self._newest, False
         self._newest = RequestCycle(
             scope,
@@ -178,6 +180,11 @@ class HttpProtocol(asyncio.Protocol):
         else:
             self._flow.pause_reading()
             self._pipeline.append(self._newest)
+
+    def _reject(self, status: int, detail: str) -> None:
+        """For the parser's callbacks, which can only raise."""
+        self._rejection = status, detail
+        raise httptools.HttpParserError(detail)
 
     def on_body(self, body: bytes) -> None:
         assert self._newest is not None
@@ -244,8 +251,10 @@ class HttpProtocol(asyncio.Protocol):
                 self._refuse(
                     408, f"The request did not come whole within {limits.REQUEST_TIMEOUT} seconds; send it again."
                 )
-        elif (self._newest is None or self._newest.is_complete) and (
-            self._is_shutting_down or now - self._idle_since > limits.KEEP_ALIVE_TIMEOUT
+        elif (
+            (self._newest is None or self._newest.is_complete)
+            and (self._is_shutting_down or now - self._idle_since > self._config.timeout_keep_alive)
+            and not self._flow.has_unread_input()  # a request that has just come is still answered
         ):
             _batch.flush()
             self._transport.close()

@@ -3,8 +3,6 @@
 CHECK_INTERVAL = 2
 """Seconds between two timeout checks of a connection; a timer for each request would cost 4 µs of each."""
 
-KEEP_ALIVE_TIMEOUT = 5  # seconds for which an idle connection is kept
-
 REQUEST_TIMEOUT = 30
 """Seconds in which a request has to come whole, and a client has to read something of what it is sent."""
 

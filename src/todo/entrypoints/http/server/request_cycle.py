@@ -4,11 +4,34 @@ import asyncio
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
+from urllib.parse import unquote
+
+import httptools
 
 from todo.entrypoints.http.problems import get_phrase
 from todo.entrypoints.http.server.flow_control import FlowControl, WriteBatch
 
 _WITHOUT_BODY = (204, 304)
+
+
+def make_scope(
+    parser: httptools.HttpRequestParser, target: bytes, headers: list[tuple[bytes, bytes]], root_path: str
+) -> dict[str, Any]:
+    """The part of an ASGI scope that a request's head says. Raises HttpParserError if its target is no URL."""
+    url = httptools.parse_url(target)
+    path = url.path.decode("ascii")
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": parser.get_http_version(),
+        "method": parser.get_method().decode("ascii"),
+        "scheme": "http",
+        "path": root_path + (unquote(path) if "%" in path else path),
+        "raw_path": root_path.encode() + url.path,
+        "root_path": root_path,
+        "query_string": url.query or b"",
+        "headers": headers,
+    }
 
 
 @cache

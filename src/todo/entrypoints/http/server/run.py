@@ -46,8 +46,18 @@ class CannotListen(Refusal):
     """The address or port can't be used."""
 
 
-def run(settings: ServerSettings, *, host: str, port: int, workers: int, on_listening: Callable[[str], object]) -> None:
+def run(
+    settings: ServerSettings,
+    *,
+    host: str,
+    port: int,
+    workers: int,
+    root_path: str,
+    on_listening: Callable[[str], object],
+) -> None:
     """Serves until it is told to stop; ``on_listening`` is called with the URL once clients can connect.
+
+    ``root_path`` is where clients find the service, if a proxy strips that from the paths of their requests.
 
     Raises InvalidSetting, CannotListen.
     """
@@ -64,6 +74,8 @@ def run(settings: ServerSettings, *, host: str, port: int, workers: int, on_list
         server_header=False,
         proxy_headers=False,
         ws="none",
+        root_path=root_path,
+        timeout_keep_alive=settings.keep_alive_timeout,
         timeout_graceful_shutdown=SHUTDOWN_TIMEOUT,
     )
     _raise_open_files_limit()
@@ -113,7 +125,8 @@ def _raise_open_files_limit() -> None:
 def _listen(host: str, port: int) -> socket.socket:
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listening = socket.create_server(address, family=family, backlog=2048)
+        is_any = family == socket.AF_INET6 and address[0] == "::" and socket.has_dualstack_ipv6()
+        listening = socket.create_server(address, family=family, backlog=2048, dualstack_ipv6=is_any)
     except (OSError, UnicodeError) as error:
         reason = (getattr(error, "strerror", None) or "no such address").partition(" (")[0]
         raise CannotListen(f"can't listen on {host}, port {port}: {reason}") from None
