@@ -4,16 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from todo.settings import ClientSettings, InvalidSetting, ServerSettings, load_settings
+from todo.settings import ClientSettings, EnvFile, InvalidSetting, ServerSettings, find_env_file, load_settings
 
 SECRET = "x" * 32
 
 
-def load(tmp_path: Path, dotenv: str | None = None, **environ: str) -> ServerSettings:
+def load(tmp_path: Path, text: str | None = None, *, is_strict: bool = True, **environ: str) -> ServerSettings:
     file = tmp_path / ".env"
-    if dotenv is not None:
-        file.write_text(dotenv)
-    return load_settings(ServerSettings, environ, file)
+    if text is not None:
+        file.write_text(text)
+    return load_settings(ServerSettings, environ, EnvFile(file, is_strict) if file.exists() else None)
 
 
 def test_nothing_is_required(tmp_path: Path) -> None:
@@ -23,14 +23,14 @@ def test_nothing_is_required(tmp_path: Path) -> None:
     assert settings.uses_own_secret
     assert settings.database_file is not None
     assert settings.database_file.name == "todo.db"
-    assert load_settings(ClientSettings, {}, tmp_path / ".env") == ClientSettings()
+    assert load_settings(ClientSettings, {}, None) == ClientSettings()
 
 
 def test_the_environment_takes_precedence_over_the_file(tmp_path: Path) -> None:
     text = "DATABASE_POOL_SIZE=3\nDATABASE_TIMEOUT=2\nTODO_USER=ann\n"
     settings = load(tmp_path, text, DATABASE_POOL_SIZE="4", DATABASE_TIMEOUT=" ")
     assert (settings.database_pool_size, settings.database_timeout) == (4, 2)
-    assert load_settings(ClientSettings, {}, tmp_path / ".env").todo_user == "ann"
+    assert load_settings(ClientSettings, {}, EnvFile(tmp_path / ".env", is_strict=True)).todo_user == "ann"
 
 
 def test_lists_are_comma_separated(tmp_path: Path) -> None:
@@ -76,11 +76,9 @@ def test_lists_are_comma_separated(tmp_path: Path) -> None:
         ("JWT_AUDIENCE", "a\x00b", "JWT_AUDIENCE has an unprintable character in it"),
     ],
 )
-def test_a_wrong_value_is_named_in_one_line_without_a_secret(
-    tmp_path: Path, name: str, value: str, sentence: str
-) -> None:
+def test_a_wrong_value_is_named_in_one_line_without_a_secret(name: str, value: str, sentence: str) -> None:
     with pytest.raises(InvalidSetting) as error:
-        load(tmp_path, **{name: value})
+        load_settings(ServerSettings, {name: value}, None)
     assert str(error.value).startswith(sentence)
     assert "hush" not in str(error.value)
     assert "\n" not in str(error.value)
@@ -89,13 +87,13 @@ def test_a_wrong_value_is_named_in_one_line_without_a_secret(
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("METRICS=true\nFOO=1\n", "line 2: unknown setting"),
+        ("JWT_ISUER=x\n", "line 1: unknown setting; did you mean JWT_ISSUER?"),
         ("DATABSE_URL=x\n", "line 1: unknown setting; did you mean DATABASE_URL?"),
         ("metrics=true\n", "line 1: unknown setting; did you mean METRICS?"),
         ("METRICS\n", "line 1: this is not NAME=value"),
         ("BETTER_AUTH_SECRET=\nhush-hush-hush\n", "line 2: this is not NAME=value"),
         ('METRICS=1\nBETTER_AUTH_SECRET="hush\nTODO_USER=ann\n', "line 2: this is not NAME=value"),
-        ("DATABASE_URL=\npostgresql://ann:hush@host/x?y=z\n", "line 2: unknown setting"),
+        ("DATABASE_URL=\npostgresql://ann:hush@host/x?y=z\n", "line 2: this is not NAME=value"),
     ],
 )
 def test_a_wrong_line_of_the_file_is_named_and_not_shown(tmp_path: Path, text: str, sentence: str) -> None:
@@ -103,6 +101,54 @@ def test_a_wrong_line_of_the_file_is_named_and_not_shown(tmp_path: Path, text: s
         load(tmp_path, text)
     assert str(error.value).endswith(sentence)
     assert "hush" not in str(error.value)
+
+
+SHARED = """
+VITE_API=https://api.example
+DATABASE_URL_UNPOOLED=x
+NEXT_PUBLIC_BETTER_AUTH_URL=x
+JWT_SECRET=x
+# a comment
+METRICS=true
+"""
+
+
+def test_other_programs_settings_in_a_shared_file_are_ignored(tmp_path: Path) -> None:
+    assert load(tmp_path, SHARED) == ServerSettings(metrics=True)
+
+
+def test_on_its_way_to_tasks_a_command_ignores_what_is_not_its_own(tmp_path: Path) -> None:
+    text = "DATABSE_URL=x\nnonsense\nexport METRICS=true\n"
+    assert load(tmp_path, text, is_strict=False).metrics
+    with pytest.raises(InvalidSetting, match="METRICS"):
+        load(tmp_path, "METRICS=perhaps\n", is_strict=False)
+
+
+def test_the_file_is_the_one_named_or_in_the_current_folder_or_in_the_data_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    assert find_env_file({}) is None
+    kept = tmp_path / "data" / "todo" / ".env"
+    kept.parent.mkdir(parents=True)
+    kept.touch()
+    assert find_env_file({}) == EnvFile(kept, is_strict=True)
+    Path(".env").touch()
+    assert find_env_file({}) == EnvFile(Path(".env"), is_strict=True)
+    assert find_env_file({}, is_for_tasks=True) == EnvFile(kept, is_strict=False)
+    Path("other").touch()
+    assert find_env_file({"TODO_ENV_FILE": "other"}, is_for_tasks=True) == EnvFile(Path("other"), is_strict=False)
+    with pytest.raises(InvalidSetting, match="no file missing"):
+        find_env_file({"TODO_ENV_FILE": "missing"})
+
+
+def test_a_user_without_a_home_directory_gets_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HOME", "XDG_DATA_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("os.getuid", lambda: 54321)
+    with pytest.raises(InvalidSetting, match=r"no home directory.*DATABASE_URL"):
+        assert ServerSettings().database_file
 
 
 def test_a_folder_called_env_is_not_ignored(tmp_path: Path) -> None:

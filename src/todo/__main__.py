@@ -11,7 +11,7 @@ import rich_click as click
 from todo.composition import open_database, sign_token
 from todo.entrypoints.cli import program
 from todo.entrypoints.cli.output import NEWER_SCHEMA, print_error
-from todo.entrypoints.cli.target import find_user, is_loopback, load_server_settings
+from todo.entrypoints.cli.target import find_user, get_env_file, is_loopback, load_server_settings
 from todo.settings import InvalidSetting, ServerSettings
 
 
@@ -65,6 +65,8 @@ def _greet(settings: ServerSettings, url: str) -> None:
         f"Database:  {settings.database_file or 'PostgreSQL'}\n"
         f'Try it:    curl -H "Authorization: Bearer {token}" {url}/api/tasks'
     )
+    if (file := get_env_file()) is not None:
+        click.echo(f"Settings:  {file.path.absolute()}")
     sys.stdout.flush()  # a program that reads these lines from a pipe can call from now on
 
 

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from todo.domain.ports import TaskStore
 from todo.domain.task import UserId
@@ -73,24 +73,37 @@ def make_tasks(store: TaskStore) -> Tasks:
 
 
 @asynccontextmanager
-async def open_local_tasks(settings: ServerSettings) -> AsyncIterator[Tasks]:
-    """The use cases on the database, whose schema is brought up to date first.
+async def open_local_tasks(settings: ServerSettings, *, may_create: bool) -> AsyncIterator[Tasks]:
+    """The use cases on the database, whose schema is brought up to date first. A database that has none gets one only
+    if ``may_create``; else it counts as empty.
 
     Raises InvalidSetting, Unavailable, OperatorNeeded.
     """
+    from todo.adapters.memory import MemoryTaskStore
+    from todo.adapters.sql.database import SchemaMissing
     from todo.adapters.sql.store import SqlTaskStore
 
-    async with open_database(settings) as operator:
-        await operator.upgrade()
-        yield make_tasks(SqlTaskStore(operator.database))
+    async with open_database(settings) as database:
+        store: TaskStore = SqlTaskStore(database.database)
+        try:
+            await database.upgrade(may_create=may_create)
+        except SchemaMissing:
+            store = MemoryTaskStore()
+        yield make_tasks(store)
 
 
 @asynccontextmanager
-async def open_remote_tasks(server: str, token: str) -> AsyncIterator[Tasks]:
-    """The use cases on a server, for the person whom the token names."""
+async def open_remote_tasks(
+    server: str,
+    token: str,
+    timeout: float | None = None,  # noqa: ASYNC109 - of each call
+) -> AsyncIterator[Tasks]:
+    """The use cases on a server, for the person whom the token names. With a ``timeout``, in seconds, each call is one
+    attempt."""
     from todo.adapters.remote import RemoteTaskStore
 
-    store = RemoteTaskStore(server, lambda _: token)
+    limits: dict[str, Any] = {} if timeout is None else {"timeout": timeout, "attempts": 1}
+    store = RemoteTaskStore(server, lambda _: token, **limits)
     try:
         yield make_tasks(store)
     finally:
@@ -170,5 +183,5 @@ def _make_database(settings: ServerSettings, timeout: float | None = None) -> "D
             timeout=timeout or settings.database_timeout,
             prepare=settings.database_prepared_statements,
         )
-    except ValueError:
-        raise InvalidSetting("DATABASE_URL can't be read as a PostgreSQL connection string") from None
+    except ValueError as error:
+        raise InvalidSetting(f"DATABASE_URL {error}") from None

@@ -1,18 +1,19 @@
-"""The settings of the server and of the command line, read from the environment and then from `.env`."""
+"""The settings of the server and of the command line, read from the environment and then from a file."""
 
 import difflib
 import os
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
+from contextlib import suppress
 from io import StringIO
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 import idna
 import msgspec
-from dotenv.parser import parse_stream
+from dotenv.parser import Binding, parse_stream
 from platformdirs import user_data_path
 
 SECRET_LENGTH = 32  # the fewest bytes of a shared secret (RFC 7518, section 3.2: no shorter than the hash)
@@ -123,19 +124,51 @@ class ClientSettings(_Settings, frozen=True, kw_only=True):
             raise InvalidSetting("TODO_TOKEN has a character that no token has")
 
 
+ENV_FILE = "TODO_ENV_FILE"  # names a file of settings
+
 S = TypeVar("S", ServerSettings, ClientSettings)
 
 _NAMES = tuple(name.upper() for kind in (ServerSettings, ClientSettings) for name in kind.__struct_fields__)
 
 
 def get_data_directory() -> Path:
-    """Where the default database and the user's state are."""
-    return user_data_path("todo", appauthor=False)
+    """Where the default database and the user's state are. Raises InvalidSetting."""
+    with suppress(RuntimeError):
+        directory = user_data_path("todo", appauthor=False)
+        if directory.is_absolute():
+            return directory
+    raise InvalidSetting("there is no home directory for data; set DATABASE_URL, and to serve BETTER_AUTH_SECRET")
 
 
-def load_settings(kind: type[S], environ: Mapping[str, str], dotenv: Path = Path(".env")) -> S:
+class EnvFile(NamedTuple):
+    """A file of settings. Other programs' settings in it are ignored."""
+
+    path: Path
+    is_strict: bool
+    """Whether a line that can't be read, or a name that is almost one of ours, is an error: in a file for the server it
+    is; on its way to a person's tasks a command may come by files that are none of its business."""
+
+
+def find_env_file(environ: Mapping[str, str], *, is_for_tasks: bool = False) -> EnvFile | None:
+    """The file that TODO_ENV_FILE names; else, unless it is ``is_for_tasks``, `.env` in the current folder; else that
+    in the data directory."""
+    if named := environ.get(ENV_FILE, "").strip():
+        if not os.path.lexists(named):
+            raise InvalidSetting(f"there is no file {named}, which --env-file or {ENV_FILE} names")
+        return EnvFile(Path(named), is_strict=not is_for_tasks)
+    here = Path(".env")
+    if not is_for_tasks and os.path.lexists(here):
+        return EnvFile(here, is_strict=True)
+    with suppress(InvalidSetting):
+        kept = get_data_directory() / ".env"
+        if os.path.lexists(kept):
+            return EnvFile(kept, is_strict=not is_for_tasks)
+    return None
+
+
+def load_settings(kind: type[S], environ: Mapping[str, str], file: EnvFile | None) -> S:
     """Raises InvalidSetting."""
-    from_file = _read_dotenv(dotenv, _NAMES)
+    from_file = {} if file is None else _read_env_file(*file)
     values: dict[str, Any] = {}
     for field in kind.__struct_fields__:
         name = field.upper()
@@ -160,28 +193,32 @@ def _split_list(name: str, value: str) -> list[str]:
     return parts
 
 
-def _read_dotenv(dotenv: Path, names: Collection[str]) -> dict[str, str]:
+def _read_env_file(file: Path, is_strict: bool) -> dict[str, str]:
     """Without interpolation: a dollar sign in a password is a dollar sign."""
-    if not os.path.lexists(dotenv):
-        return {}
-    if not dotenv.is_file():
-        raise InvalidSetting(f"{dotenv} is not a file")
+    if not file.is_file():
+        raise InvalidSetting(f"{file} is not a file")
     try:
-        bindings = list(parse_stream(StringIO(dotenv.read_text(encoding="utf-8"))))
+        bindings = list(parse_stream(StringIO(file.read_text(encoding="utf-8"))))
     except (OSError, UnicodeDecodeError) as error:
-        raise InvalidSetting(f"{dotenv} can't be read: {type(error).__name__}") from None
+        raise InvalidSetting(f"{file} can't be read: {type(error).__name__}") from None
     values: dict[str, str] = {}
     for binding in bindings:
-        if binding.error or (binding.key is not None and binding.value is None):
-            raise InvalidSetting(f"{dotenv}, line {binding.original.line}: this is not NAME=value")
-        if binding.key is not None:
-            if binding.key not in names:
-                # The name is not shown: it may be a value that slipped onto a line of its own.
-                close = difflib.get_close_matches(binding.key.upper(), names, n=1)
-                hint = f"; did you mean {close[0]}?" if close else ""
-                raise InvalidSetting(f"{dotenv}, line {binding.original.line}: unknown setting{hint}")
-            values[binding.key] = binding.value or ""
+        if binding.key in _NAMES and binding.value is not None:
+            values[binding.key] = binding.value
+        elif is_strict and (problem := _find_problem(binding)) is not None:
+            raise InvalidSetting(f"{file}, line {binding.original.line}: {problem}")
     return values
+
+
+def _find_problem(binding: Binding) -> str | None:
+    """What is wrong with a line that is none of our settings. The name is not shown: it may be a secret that slipped
+    onto a line of its own."""
+    if binding.key is None and not binding.error:
+        return None  # blank, or a comment
+    if binding.key is None or binding.value is None or not re.fullmatch("[A-Za-z0-9_.-]+", binding.key):
+        return "this is not NAME=value"
+    close = difflib.get_close_matches(binding.key.upper(), _NAMES, n=1, cutoff=0.85)
+    return f"unknown setting; did you mean {close[0]}?" if close else None
 
 
 def _check_database_url(url: str) -> None:

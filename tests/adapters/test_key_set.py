@@ -513,8 +513,6 @@ class TestKeys:
             {"key_ops": ["sign"]},
             {"alg": "ES256"},
             {"alg": "HS256"},
-            {"kid": None},
-            {"kid": ""},
             {"kid": 1},
             {"kty": "oct", "k": "c2VjcmV0"},
             {"crv": "X25519"},
@@ -547,10 +545,32 @@ class TestKeys:
             await world.verify(world.token(key))
 
     @clocked
-    async def test_are_found_by_kid_only(self, world: World) -> None:
+    async def test_a_kid_that_is_no_name_is_refused(self, world: World) -> None:
         key = world.issuer.keys[0]
-        world.issuer.behaviour = key_set({**key.jwk, "kid": ""}, key.jwk)
         kids: list[Any] = [None, "", 1, ["first"], {}, True]
         for kid in kids:
             with pytest.raises(InvalidToken, match="kid"):
                 await world.verify(key.sign(world.issuer.claims(), kid=kid))
+
+    @pytest.mark.parametrize("has_kid", [True, False])
+    @clocked
+    async def test_without_a_kid_in_the_token_the_only_one_for_the_algorithm_counts(
+        self, world: World, has_kid: bool
+    ) -> None:
+        key, other = world.issuer.keys[0], SigningKey("other", "ES256")
+        jwk = {name: value for name, value in key.jwk.items() if has_kid or name != "kid"}
+        world.issuer.behaviour = key_set(jwk, other.jwk)
+        assert await world.verify(key.sign_without_kid(world.issuer.claims()))
+        world.issuer.behaviour = key_set(jwk, SigningKey("another").jwk)
+        await world.elapse(REFRESH_INTERVAL + 1)
+        with pytest.raises(InvalidToken, match="kid"):
+            await world.verify(key.sign_without_kid(world.issuer.claims(sub="somebody else")))
+
+    @clocked
+    async def test_of_edwards_curves_have_two_names(self, world: World) -> None:
+        key = world.issuer.keys[0]
+        world.issuer.behaviour = key_set({**key.jwk, "alg": "Ed25519"})
+        for algorithm in ("EdDSA", "Ed25519"):
+            assert await world.verify(key.sign(world.issuer.claims(), alg=algorithm))
+        with pytest.raises(InvalidToken, match="another algorithm"):
+            await world.verify(key.sign(world.issuer.claims(), alg="Ed448"))

@@ -90,6 +90,11 @@ def public(key: SigningKey, encoding: Encoding, form: PublicFormat) -> bytes:
     return content
 
 
+def without_kid(key: SigningKey, algorithm: str = "EdDSA") -> Attack:
+    signer = jwt.get_algorithm_by_name("EdDSA")
+    return lambda issuer: compact({"alg": algorithm}, issuer.claims(), lambda signed: signer.sign(signed, key.private))
+
+
 def part_replaced(number: int, content: str) -> Attack:
     def replaced(token: str) -> str:
         parts = token.split(".")
@@ -177,9 +182,7 @@ ATTACKS: Mapping[str, Attack] = {
     "the attacker's key, in x5c": header(x5c=["MIIB"]),
     **{f"kid {short(kid)}": header(kid=kid) for kid in ODD_KIDS},
     **{f"kid {short(kid)}, by the issuer's key": header(OKP, kid=kid) for kid in ODD_KIDS},
-    "no kid": lambda issuer: compact(
-        {"alg": "EdDSA"}, issuer.claims(), lambda signed: jwt.get_algorithm_by_name("EdDSA").sign(signed, OKP.private)
-    ),
+    "no kid": without_kid(ATTACKERS_KEY),
     "crit": header(OKP, crit=["exp"]),
     "crit that is empty": header(OKP, crit=[]),
     **{f"typ {kind!r}": header(OKP, typ=kind) for kind in ODD_TYPES},
@@ -201,8 +204,6 @@ ATTACKS: Mapping[str, Attack] = {
     "header nested deep": part_replaced(
         0, segment(b'{"alg": "EdDSA", "x":' + b"[" * 2500 + b"]" * 2500 + b"}").decode()
     ),
-    "header huge": header(OKP, x="x" * 7000),
-    "token huge": header(OKP, x="x" * 40_000),
     "header an array": part_replaced(0, segment(b'["EdDSA"]').decode()),
     "header empty": part_replaced(0, ""),
     "claims missing": part_replaced(1, ""),
@@ -313,7 +314,8 @@ def test_each_refusal_says_what_is_wrong(
     assert "exp" in detail("without exp")
     assert detail("without iss") == f"The token does not say who issued it; {issuer.url} is expected (iss)."
     assert detail("without aud") == f"The token does not say whom it is meant for; {issuer.url} is expected (aud)."
-    assert "kid" in detail("no kid")
+    assert "kid" in detail("kid None, by the issuer's key")
+    assert "signature" in detail("no kid")
     assert "EdDSA, ES256, ES512, RS256, PS256" in detail("HMAC with the public key, raw")
     for issuer_with_a_name in (EMAIL, f"https://{EMAIL}", f"https://x/?name={EMAIL}", f"https://x/{EMAIL}"):
         token = issuer.token(OKP, iss=issuer_with_a_name)

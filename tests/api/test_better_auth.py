@@ -68,6 +68,21 @@ def test_two_people_sign_up_and_each_reaches_their_own_tasks_alone(installed: In
             is_problem(own.get(path), 404)
 
 
+@pytest.mark.parametrize("size", [8_600, 30_000])
+def test_a_person_may_have_a_picture(installed: Installation, size: int) -> None:
+    person = installed.issuer.sign_up(f"somebody-{size}", image="data:image/png;base64," + "A" * size)
+    with person.open_client(installed.service.url) as api:
+        assert api.get("/api/tasks").status_code == 200
+
+
+def test_of_a_picture_that_is_too_large_the_refusal_says_to_leave_it_out(installed: Installation) -> None:
+    person = installed.issuer.sign_up("somebody-large", image="data:image/png;base64," + "A" * 70_000)
+    with person.open_client(installed.service.url) as api:
+        response = api.get("/api/tasks")
+    assert response.status_code in (401, 431)  # by whether the head came in one piece
+    assert "definePayload" in response.json()["detail"]
+
+
 async def test_a_key_rotation_under_load_causes_no_wrong_401(installed: Installation) -> None:
     ann = installed.issuer.sign_up("cleo")
     before = ann.token()

@@ -27,7 +27,7 @@ const server = createServer((request, response) => {
   );
 });
 server.listen(0, "127.0.0.1", () => {
-  const url = `http://127.0.0.1:${server.address().port}`;
+  const url = `http://${asked.host ?? "127.0.0.1"}:${server.address().port}`;
   const auth = betterAuth({
     baseURL: url,
     secret: "a secret of the issuer that nobody else knows",

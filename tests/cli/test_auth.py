@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.commands import Run, Todo, get_error
-from tests.support.issuer import BROKEN, EMAIL, Issuer, SigningKey, breakable_issuer
+from tests.support.issuer import BROKEN, EMAIL, Issuer, SigningKey, answers, breakable_issuer
 from tests.support.serving import SECRET, TODO, environment, signed
 
 
@@ -30,7 +30,7 @@ def test_without_a_token_it_prints_what_is_required_and_the_keys(todo: Todo, iss
         f"keys from       {issuer.url}/api/auth/jwks",
         "",
         "ok     the key set was fetched, usable keys: 2",
-        "ok     key first is for EdDSA",
+        "ok     key first is for Ed25519",
         "ok     key second is for ES256",
     ]
 
@@ -84,6 +84,22 @@ def test_it_prints_why_the_key_set_could_not_be_fetched(todo: Todo, issuer: Issu
     assert len(issuer.requests) == 1
 
 
+@pytest.mark.parametrize(
+    ("location", "named"),
+    [
+        ("/api/auth/jwks/", "{url}/api/auth/jwks/"),
+        ("https://keys.example/x", "https://keys.example/x"),
+        ("https://ann@keys.example/?x=y", "the address of the keys themselves"),
+    ],
+)
+def test_a_redirect_of_the_key_set_says_what_to_set(todo: Todo, issuer: Issuer, location: str, named: str) -> None:
+    issuer.behaviour = answers(b"", "308 Permanent Redirect", f"Location: {location}")
+    lines = get_lines(todo("auth", "check", BETTER_AUTH_URL=issuer.url), status=1)
+    target = named.format(url=issuer.url)
+    reason = f"the issuer redirects; set JWT_JWKS_URL to {target}"
+    assert lines[-1] == f"FAILS  The key set can't be fetched: {reason}."
+
+
 def test_an_issuer_that_can_not_be_reached_is_reported(todo: Todo) -> None:
     lines = get_lines(todo("auth", "check", BETTER_AUTH_URL="http://127.0.0.1:1"), status=1)
     assert lines[-1].startswith("FAILS  The key set can't be fetched: the issuer can't be reached: ")
@@ -131,7 +147,7 @@ def test_a_shared_secret_is_used_and_not_shown(todo: Todo) -> None:
 
 def test_the_name_of_a_key_can_not_control_the_terminal(todo: Todo, issuer: Issuer) -> None:
     issuer.keys.append(SigningKey("\x1b[31mred\n"))
-    assert "ok     key \\x1b[31mred\\n is for EdDSA" in get_lines(todo("auth", "check", BETTER_AUTH_URL=issuer.url))
+    assert "ok     key \\x1b[31mred\\n is for Ed25519" in get_lines(todo("auth", "check", BETTER_AUTH_URL=issuer.url))
 
 
 def test_the_jwt_settings_take_precedence_over_better_auth_url(todo: Todo, issuer: Issuer) -> None:

@@ -37,8 +37,27 @@ class TestWrongSettings:
         assert error.startswith("DATABASE_URL")
         assert "hush" not in error
 
+    @pytest.mark.parametrize(
+        ("url", "sentence"),
+        [
+            ("postgresql://ann:hush@h/x?pgbouncer=true", "has the parameter pgbouncer, which PostgreSQL does not know"),
+            ("postgresql://ann:hush@h/x?sslmode=require&schema=public", "has the parameter schema, which PostgreSQL"),
+            ("postgresql://ann:hu%sh@h/x", "has a % that begins no percent-encoding; write it as %25"),
+            ("postgresql://ann@h/x?hush", "can't be read as a PostgreSQL connection string"),
+            ("postgresql://ann:hush@h:99999/x", "has a port that is not a number from 1 to 65535"),
+        ],
+    )
+    def test_the_part_of_a_connection_string_that_is_wrong_is_named(self, todo: Todo, url: str, sentence: str) -> None:
+        error = get_error(todo("serve", "--port", "0", DATABASE_URL=url), status=2)
+        assert error.startswith(f"DATABASE_URL {sentence}")
+        assert "hu" not in error
+
+    @pytest.mark.parametrize("path", ["todo", "/", "/todo/", "/a b", "//x"])
+    def test_a_wrong_root_path(self, todo: Todo, path: str) -> None:
+        assert "--root-path" in get_error(todo("serve", "--root-path", path), status=2)
+
     def test_a_wrong_line_of_the_env_file_is_named(self, todo: Todo, tmp_path: Path) -> None:
-        (tmp_path / ".env").write_text("TODO_USER=ann\nDATABSE_URL=x\n")
+        (tmp_path / ".env").write_text("VITE_API=x\nDATABSE_URL=x\n")
         error = get_error(todo("serve", "--port", "0"), status=2)
         assert error == ".env, line 2: unknown setting; did you mean DATABASE_URL?"
 
@@ -145,7 +164,8 @@ class TestTheDefaults:
             pass
         assert (tmp_path / "environment.db").exists()
         assert not (tmp_path / "file.db").exists()
-        assert todo("db", "upgrade").returncode == 0
+        run = todo("db", "upgrade")
+        assert (run.returncode, run.stderr) == (0, f"todo: settings are from {tmp_path / '.env'}\n")
         assert (tmp_path / "file.db").exists()
 
 

@@ -2,14 +2,17 @@
 
 import json
 import re
+import sqlite3
 import subprocess
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
+import psycopg
 import pytest
 
 from tests.cli.commands import Run, Todo, get_error, get_id, run_todo
@@ -159,6 +162,11 @@ class TestErrors:
             run = todo("done", task, TODO_SERVER=broken.url, TODO_TOKEN=signed())
         assert "is away" in get_error(run)
 
+    @pytest.mark.parametrize("command", [["add", "-5 degrees"], ["rename", "0", "-5"]])
+    def test_a_title_that_looks_like_an_option(self, todo: Todo, command: list[str]) -> None:
+        assert get_error(todo(*command), status=2).endswith("Put -- before a title that begins with a hyphen.")
+        assert todo("add", "--", "-5 degrees").returncode == 0
+
     def test_there_is_no_token_for_a_server(self, todo: Todo) -> None:
         error = get_error(todo("list", "--server", "http://127.0.0.1:1"), status=2)
         assert error.endswith("run `todo login --server http://127.0.0.1:1`")
@@ -223,3 +231,45 @@ def test_a_list_prints_its_first_tasks_before_it_has_the_last(tmp_path: Path) ->
     assert first.endswith("Task 1200\n")
     assert len(rest) == 1200
     assert listing.returncode == 0
+
+
+class TestWhatIsNotOurs:
+    def test_the_env_file_of_another_application_is_not_read(self, todo: Todo, tmp_path: Path) -> None:
+        (tmp_path / ".env").write_text("DATABASE_URL=sqlite:///production.db\nVITE_API=x\nnonsense\n")
+        for command in (["list"], ["add", "x"], ["whoami"]):
+            assert todo(*command).returncode == 0
+        assert not (tmp_path / "production.db").exists()
+        assert todo("list", "--server", "http://127.0.0.1:1", TODO_TOKEN=signed()).returncode == 1
+
+    def test_a_file_is_read_where_it_is_asked_for(self, todo: Todo, tmp_path: Path) -> None:
+        (tmp_path / "mine").write_text("DATABASE_URL=sqlite:///mine.db\nVITE_API=x\n")
+        assert todo("--env-file", "mine", "add", "x").returncode == 0
+        assert (tmp_path / "mine.db").exists()
+        assert "1" not in todo("list").stdout
+        assert "x" in todo("list", TODO_ENV_FILE="mine").stdout
+        assert "missing" in get_error(todo("--env-file", "missing", "list"), status=2)
+
+    @pytest.mark.parametrize(
+        "command", [["list"], ["list", "--json"], ["show", "0"], ["done", "0"], ["rm", "0"], ["rename", "0", "x"]]
+    )
+    def test_only_an_addition_makes_a_schema(
+        self, todo: Todo, tmp_path: Path, empty_database: str, command: list[str]
+    ) -> None:
+        run = todo(*command, DATABASE_URL=empty_database)
+        assert (run.returncode, run.stdout.strip()) == (int(command[0] != "list"), "[]" if "--json" in command else "")
+        assert list_tables(empty_database) == set()
+        assert not (tmp_path / "todo.db").exists()
+        assert todo("add", "x", DATABASE_URL=empty_database).returncode == 0
+        assert "tasks" in list_tables(empty_database)
+
+
+def list_tables(url: str) -> set[str]:
+    if url.startswith("sqlite"):
+        file = Path(url.removeprefix("sqlite:///"))
+        if not file.exists():
+            return set()
+        with closing(sqlite3.connect(file)) as connection:
+            return {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+    with psycopg.connect(url) as connected:
+        rows = connected.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
+        return {name for (name,) in rows}

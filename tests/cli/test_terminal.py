@@ -18,6 +18,7 @@ import pytest
 from tests.cli.commands import Todo, get_id, run_todo
 from tests.support.builders import a_task, later
 from tests.support.databases import insert_many, migrated, sqlite_url
+from tests.support.proxy import never_answers, proxy
 from tests.support.serving import TODO, Server, environment, signed
 from todo.__main__ import serve
 from todo.domain.task import UserId
@@ -159,6 +160,22 @@ def test_a_shell_can_complete_commands_and_ids(todo: Todo, tmp_path: Path) -> No
     assert complete(f"todo done {task[:6]}") == [task]
     assert complete("todo done zz") == []
     assert "complete" in run_todo(tmp_path, _TODO_COMPLETE="bash_source").stdout
+
+
+@pytest.mark.timeout(20)  # a call to a server gets 30 seconds otherwise
+def test_completion_waits_a_second_for_a_silent_server_and_does_not_repeat(tmp_path: Path) -> None:
+    with proxy(("127.0.0.1", 1), others=never_answers) as silent:
+        settings = {"_TODO_COMPLETE": "bash_complete", "COMP_WORDS": "todo done ", "COMP_CWORD": "2"}
+        run = run_todo(tmp_path, TODO_SERVER=silent.url, TODO_TOKEN=signed(), **settings)
+        assert (run.stdout.strip(), silent.connections) == ("", 1)
+
+
+@pytest.mark.parametrize("group", [[], ["db"], ["users"], ["auth"]])
+def test_a_group_alone_prints_its_help(todo: Todo, group: list[str]) -> None:
+    run = todo(*group)
+    assert (run.returncode, run.stderr) == (2, "")
+    assert run.stdout.count("Usage: ") == 1
+    assert todo(*group, "--help").stdout == run.stdout
 
 
 TITLES = {

@@ -25,7 +25,7 @@ DOMAIN = sorted((PACKAGE / "domain").glob("*.py"))
 ROOT = PACKAGE.parent.parent
 
 # What the domain may import of the standard library: modules, and of some only these names.
-PURE_MODULES = {"collections.abc", "dataclasses", "enum", "hashlib", "json", "re", "typing"}
+PURE_MODULES = {"collections.abc", "dataclasses", "enum", "hashlib", "json", "re", "typing", "unicodedata"}
 PURE_NAMES = {"datetime": {"date", "datetime", "time", "timedelta", "UTC"}, "uuid": {"UUID"}}
 # Attributes that read a clock or make random values, and functions that do I/O.
 IMPURE_ATTRIBUTES = {"now", "utcnow", "today", "uuid1", "uuid4", "uuid6", "uuid7", "getrandom", "urandom"}

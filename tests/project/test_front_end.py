@@ -36,6 +36,7 @@ try {
   seen.changed = (await tasks.change(milk.id, { completed: true })).completed;
   seen.listed = (await tasks.list()).map((task) => task.title);
   seen.refusal = await tasks.add(" ").catch((error) => error instanceof Refused && error.problem.errors[0].pointer);
+  await tasks.remove((await tasks.add("Buy bread")).id);
   await tasks.remove(milk.id);
   seen.missing = await tasks.read(milk.id).catch((error) => error.problem.status);
 
@@ -110,13 +111,18 @@ def test_the_code_compiles(front_end: Path) -> None:
 
 @better_auth.needs_better_auth
 @browser.needs_browser
-def test_the_code_works_on_a_page_of_another_origin(front_end: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("host", ["127.0.0.1", browser.LAN_HOST])
+def test_the_code_works_on_a_page_of_another_origin(front_end: Path, tmp_path: Path, host: str) -> None:
     pages = front_end / "made" / "lib"
     with (
         browser.receiver() as receiver,
-        better_auth.better_auth(files=str(pages)) as issuer,
+        better_auth.better_auth(files=str(pages), host=host) as issuer,
         serving(
-            tmp_path, sqlite_url(tmp_path / "todo.db"), BETTER_AUTH_URL=issuer.url, CORS_ORIGINS=issuer.url
+            tmp_path,
+            sqlite_url(tmp_path / "todo.db"),
+            BETTER_AUTH_URL=issuer.url,
+            JWT_JWKS_URL=f"{issuer.url.replace(host, '127.0.0.1')}/api/auth/jwks",
+            CORS_ORIGINS=issuer.url,
         ) as service,
     ):
         surroundings = f"process = {{ env: {{ NEXT_PUBLIC_TODO_URL: '{service.url}' }} }}; RECEIVER = '{receiver.url}';"

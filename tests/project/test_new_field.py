@@ -54,7 +54,7 @@ from todo.http_contract.documents import change_body, creation_body, decode_task
 from todo.settings import ServerSettings, load_settings
 
 async def use():
-    settings = load_settings(ServerSettings, os.environ)
+    settings = load_settings(ServerSettings, os.environ, None)
     async with open_database(settings) as database:
         await database.upgrade()
     token = sign_token(settings, UserId("ann"), __import__("datetime").timedelta(hours=1))

@@ -213,6 +213,10 @@ class TaskStoreContract:
         ("title", "text", "is_kept"),
         [
             ("Straße", "STRASSE", True),
+            ("Café", "CAFE\u0301", True),
+            ("Cafe\u0301", "CAFÉ", True),
+            ("Café", "cafe", False),
+            ("ﬁle ①", "FILE 1", True),
             ("ΣΊΣΥΦΟΣ", "σίσυφος", True),
             ("Ärger", "äRG", True),
             ("100 %", "%", True),

@@ -12,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+LAN_HOST = "todo.lan"
+"""Leads to this machine, but is no name of it: pages get what they get over plain HTTP from another machine."""
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 needs_browser = pytest.mark.skipif(CHROMIUM is None and not os.environ.get("CI"), reason="needs Chromium")
@@ -29,7 +32,7 @@ def _command(profile: Path, *arguments: str) -> list[str]:
         "--disable-background-networking",
         "--disable-component-update",
         "--disable-sync",
-        "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+        f"--host-resolver-rules=MAP {LAN_HOST} 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
         f"--user-data-dir={profile}",
         *arguments,
     ]

@@ -57,6 +57,13 @@ class SigningKey:
             lambda signed: jwt.get_algorithm_by_name(self.algorithm).sign(signed, self.private),
         )
 
+    def sign_without_kid(self, claims: Mapping[str, Any]) -> str:
+        return compact(
+            {"alg": self.algorithm},
+            claims,
+            lambda signed: jwt.get_algorithm_by_name(self.algorithm).sign(signed, self.private),
+        )
+
 
 def compact(
     header: Mapping[str, Any] | bytes, claims: Mapping[str, Any] | bytes, sign: Callable[[bytes], bytes]

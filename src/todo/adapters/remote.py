@@ -47,10 +47,13 @@ class RemoteTaskStore:
     to ``url`` and nowhere else. Every call may raise NotATodoServer.
     """
 
-    def __init__(self, url: str, get_token: Callable[[UserId], str], *, timeout: float = TIMEOUT) -> None:
+    def __init__(
+        self, url: str, get_token: Callable[[UserId], str], *, timeout: float = TIMEOUT, attempts: int | None = None
+    ) -> None:
         self._url = url.rstrip("/")
         self._get_token = get_token
         self._timeout = timeout
+        self._attempts = attempts or ATTEMPTS
         is_https = url.startswith("https:")
         self._http = httpx.AsyncClient(
             timeout=timeout,
@@ -128,7 +131,7 @@ class RemoteTaskStore:
         return response
 
     async def _send(self, request: httpx.Request, is_repeatable: bool) -> httpx.Response:
-        for pause in islice(pauses(0.3, 2), ATTEMPTS - 1):
+        for pause in islice(pauses(0.3, 2), self._attempts - 1):
             wait = pause
             try:
                 response = await self._http.send(request)

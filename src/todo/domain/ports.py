@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import NamedTuple, Protocol
+from unicodedata import normalize
 from uuid import UUID
 
 from todo.domain.task import Position, Task, UserId
@@ -41,19 +42,25 @@ class IdPrefix:
         return self.text.replace("-", "")
 
 
+def fold(text: str) -> str:
+    """For comparing regardless of case (Unicode, section 3.13: caseless matching), and of the form in which a character
+    is written: é is one code point or two."""
+    return text.lower() if text.isascii() else normalize("NFKC", normalize("NFKC", text).casefold())
+
+
 @dataclass(frozen=True, slots=True)
 class Filter:
     """Which tasks of a list are wanted; a part that is None does not filter."""
 
     completed: bool | None = None
     text: str | None = None
-    """Keeps titles that contain it, both casefolded (Unicode, section 3.13: caseless matching)."""
+    """Keeps titles that contain it, both folded."""
     ids: IdPrefix | None = None  # keeps tasks whose id begins so
 
     def keeps(self, task: Task) -> bool:
         return (
             (self.completed is None or task.completed == self.completed)
-            and (self.text is None or self.text.casefold() in task.title.casefold())
+            and (self.text is None or fold(self.text) in fold(task.title))
             and (self.ids is None or self.ids.first <= task.id <= self.ids.last)
         )
 

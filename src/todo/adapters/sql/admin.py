@@ -6,7 +6,7 @@ from pathlib import Path
 from sqlalchemy import func, update
 from sqlalchemy.exc import DBAPIError
 
-from todo.adapters.sql.database import Database, SchemaOutdated, check_ready
+from todo.adapters.sql.database import Database, SchemaMissing, SchemaOutdated, check_ready
 from todo.adapters.sql.store import SqlTaskStore
 from todo.adapters.sql.tables import RESTORE_HEADROOM, users
 from todo.domain.refusals import OperatorNeeded
@@ -22,12 +22,16 @@ class DatabaseAdmin:
         self._file = file
         self._timeout = timeout
 
-    async def upgrade(self) -> bool:
+    async def upgrade(self, *, may_create: bool = True) -> bool:
         """Makes the schema, or brings it up to date. False if it is newer than this program, which works all the
-        same."""
+        same. Raises SchemaMissing if there is none, and there may be none."""
+        if not may_create and self._file is not None and not self._file.exists():
+            raise SchemaMissing  # to open the file would make it
         try:
             return await check_ready(self.database, self._timeout)
-        except SchemaOutdated:
+        except SchemaOutdated as error:
+            if isinstance(error, SchemaMissing) and not may_create:
+                raise
             # Only then: the migrations load ten times as much as a request needs.
             from todo.adapters.sql.migrations import upgrade
 

@@ -101,6 +101,10 @@ class SchemaOutdated(Unavailable):
         super().__init__("The database's schema is older than this program; run `todo db upgrade`.")
 
 
+class SchemaMissing(SchemaOutdated):
+    """There is no schema at all."""
+
+
 _version = Table(VERSION_TABLE, MetaData(), Column("version_num", String(32), primary_key=True))
 
 
@@ -110,6 +114,8 @@ async def check_ready(database: Database, timeout: float = READY_TIMEOUT) -> boo
     try:
         async with asyncio.timeout(timeout):
             names = await database.prepare_read(select(_version.c.version_num))({})
+    except SchemaOutdated as error:
+        raise SchemaMissing from error
     except TimeoutError as error:
         raise Unavailable(f"The database has not answered within {timeout:g} seconds.") from error
     newest = max((name for (name,) in names), default="")

@@ -11,7 +11,17 @@ from sqlalchemy import Integer, bindparam, select, true, tuple_
 from todo.adapters.sql.compiled import Row
 from todo.adapters.sql.database import Database, KeyRow, ReadBeside, RowChange
 from todo.adapters.sql.tables import TASK_COLUMNS, make_row, tasks, users
-from todo.domain.ports import KEY_LIFETIME, PAGE_LENGTH, Applied, Change, Filter, IdempotencyKey, ListVersion, Page
+from todo.domain.ports import (
+    KEY_LIFETIME,
+    PAGE_LENGTH,
+    Applied,
+    Change,
+    Filter,
+    IdempotencyKey,
+    ListVersion,
+    Page,
+    fold,
+)
 from todo.domain.refusals import KeyReused, TaskChanged, TaskNotFound, Unavailable
 from todo.domain.task import Position, Task, UserId, check_access
 
@@ -60,7 +70,7 @@ class SqlTaskStore:
         if wanted.completed is not None:
             conditions["completed"] = wanted.completed
         if wanted.text is not None:
-            conditions["pattern"] = "%" + re.sub("[/%_]", r"/\g<0>", wanted.text.casefold()) + "%"
+            conditions["pattern"] = "%" + re.sub("[/%_]", r"/\g<0>", fold(wanted.text)) + "%"
         if wanted.ids is not None:
             conditions["first"], conditions["last"] = wanted.ids.first, wanted.ids.last
         if after is not None:

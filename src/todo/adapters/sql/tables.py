@@ -21,6 +21,7 @@ from sqlalchemy import (
     Uuid,
 )
 
+from todo.domain.ports import fold
 from todo.domain.task import USER_ID_LENGTH, Task
 
 SCHEMA_VERSION = "0001"  # the newest migration's name. Names sort in the order in which migrations run
@@ -70,7 +71,7 @@ tasks = Table(
     Column("user_id", ForeignKey(users.c.id, ondelete="CASCADE"), primary_key=True),
     Column("id", Uuid, primary_key=True),
     Column("title", Text, nullable=False),
-    # The title casefolded by Python: neither database folds case as Unicode says, nor as the other does.
+    # The title folded by the domain: neither database does it as Unicode says, nor as the other does.
     Column("title_folded", Text, nullable=False),
     Column("completed", Boolean, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
@@ -95,7 +96,7 @@ CHANGING = [column.name for column in tasks.c if column.name not in ("user_id", 
 
 def make_row(task: Task) -> dict[str, Any]:
     """A task's values, by column."""
-    return dict(zip(_ROW_NAMES, (*task, task.title.casefold()), strict=True))
+    return dict(zip(_ROW_NAMES, (*task, fold(task.title)), strict=True))
 
 
 idempotency_keys = Table(

@@ -30,8 +30,8 @@ class ClaimRules:
         """Everything but the algorithm and the signature. ``now`` is in seconds since the epoch."""
         header, claims = jws.header, jws.claims
         yield make_check(
-            # RFC 7519, section 5.1; RFC 9068, section 2.1
-            str(header.get("typ", "JWT")).lower() in ("jwt", "at+jwt"),
+            # RFC 7515, section 4.1.9; RFC 9068, section 2.1
+            str(header.get("typ", "JWT")).lower().removeprefix("application/") in ("jwt", "at+jwt"),
             "it is of an accepted type",
             "The token is of another type; send the one that /api/auth/token gives.",
         )

@@ -10,7 +10,7 @@ import msgspec
 from todo.domain.refusals import InvalidToken
 from todo.domain.task import UserId, parse_user_id
 
-MAX_LENGTH = 8192  # bytes
+MAX_LENGTH = 64 * 1024  # bytes, which is also our server's limit for a request's head
 
 _COMPACT = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]*)")
 _MALFORMED = "The token is malformed; send it just as it was issued."
@@ -38,7 +38,8 @@ class Jws(NamedTuple):
 def parse_jws(token: str) -> Jws:
     """Raises InvalidToken. Accepts canonical base64url only (RFC 4648, section 3.5), so a token has one spelling."""
     if len(token) > MAX_LENGTH:
-        raise InvalidToken(f"The token is longer than {MAX_LENGTH} bytes.")
+        remedy = "have the issuer leave pictures out (Better Auth: definePayload)"
+        raise InvalidToken(f"The token is longer than {MAX_LENGTH} bytes; {remedy}.")
     if token.count(".") != 2:  # Better Auth's session tokens have one part or two, encrypted JWTs have five
         raise InvalidToken(
             "This is not a signed JWT, but perhaps a session token; send the JWT from the issuer's /api/auth/token."

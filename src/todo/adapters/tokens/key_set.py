@@ -8,7 +8,7 @@ from math import inf
 
 from todo.adapters.tokens.check import Check
 from todo.adapters.tokens.key_set_fetch import KeySetError, fetch_key_set
-from todo.adapters.tokens.keys import ASYMMETRIC, Key
+from todo.adapters.tokens.keys import ASYMMETRIC, Key, KeySet
 from todo.backoff import pauses
 from todo.domain.refusals import InvalidToken, Unavailable
 
@@ -32,11 +32,10 @@ class RemoteKeySet:
     """The keys published at ``url``. Belongs to one event loop, whose clock it uses."""
 
     algorithms: tuple[str, ...] = ASYMMETRIC
-    requires_kid = True
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._keys: Mapping[str, Key] = {}
+        self._keys = KeySet()
         self._counts = {"jwks_fetches_total": 0, "jwks_fetch_failures_total": 0, "jwks_unknown_kids_total": 0}
         self._timer: asyncio.TimerHandle | None = None
         self._fetching: asyncio.Task[None] | None = None
@@ -49,14 +48,16 @@ class RemoteKeySet:
         self._attempted_at = self._fetched_at = -inf  # when the last fetch that ended, or succeeded, had started
         self._refetch_at = -inf  # from when on a fetch may start for an unknown kid, or after a failure
 
-    async def find(self, kid: str) -> Key:
+    async def find(self, kid: str, algorithm: str) -> Key:
         asked_at = _now()
         await self._ensure_keys(asked_at)
-        if kid not in self._keys:
-            await self._wait_for_key(kid, asked_at)
-        if kid not in self._keys:
+        key = self._keys.find(kid, algorithm)
+        if key is None:
+            await self._wait_for_key(kid, algorithm, asked_at)
+            key = self._keys.find(kid, algorithm)
+        if key is None:
             raise InvalidToken(_UNPUBLISHED if self._fetched_at >= asked_at else _UNKNOWN)
-        return self._keys[kid]
+        return key
 
     def counts(self) -> Mapping[str, int]:
         return self._counts
@@ -66,7 +67,7 @@ class RemoteKeySet:
             await self._ensure_keys(_now())
         except Unavailable:
             return [Check(False, f"The key set can't be fetched: {self._failure}.")]
-        keys = [Check(True, f"key {kid} is for {key.algorithm}") for kid, key in self._keys.items()]
+        keys = [Check(True, f"key {kid} is for {key.algorithm}") for kid, key in self._keys]
         return [Check(True, f"the key set was fetched, usable keys: {len(keys)}"), *keys]
 
     async def close(self) -> None:
@@ -84,7 +85,7 @@ class RemoteKeySet:
         if now - self._fetched_at >= STALE_IF_ERROR:
             raise Unavailable("The token can't be verified: its issuer provides no keys. Try again soon.")
 
-    async def _wait_for_key(self, kid: str, asked_at: float) -> None:
+    async def _wait_for_key(self, kid: str, algorithm: str, asked_at: float) -> None:
         """Waits for a fetch that starts after the token arrived, since issuers use a new key as soon as it is made.
 
         Rejecting unknown kids between fetches would lock out legitimate users after a rotation whenever someone else
@@ -95,14 +96,14 @@ class RemoteKeySet:
             return
         self.waiting += 1
         try:
-            while kid not in self._keys and self._fetched_at < asked_at and self._failures <= 1:
+            while self._keys.find(kid, algorithm) is None and self._fetched_at < asked_at and self._failures <= 1:
                 # Not always by the timer: each new token would put it off again.
                 if _now() >= self._refetch_at:
                     self._start_fetch()
                 else:
                     self._set_timer(self._refetch_at)
                 await self._fetch_ended.wait()
-            if kid not in self._keys:
+            if self._keys.find(kid, algorithm) is None:
                 # A thousand rejections at once would delay everyone else's requests.
                 await asyncio.sleep(random.uniform(0, REFETCH_INTERVAL * self.waiting / MAX_WAITING))  # noqa: S311
         finally:

@@ -1,6 +1,7 @@
 """Fetches an issuer's JWK Set."""
 
 import asyncio
+import re
 import socket
 import ssl
 import threading
@@ -10,7 +11,7 @@ from typing import Any
 
 import httpx
 
-from todo.adapters.tokens.keys import Key, parse_key_set
+from todo.adapters.tokens.keys import KeySet, parse_key_set
 
 FETCH_TIMEOUT = 2  # seconds, for the whole fetch
 MAX_SIZE = 1024 * 1024  # bytes
@@ -20,13 +21,13 @@ class KeySetError(Exception):
     """Why no key set could be fetched. Contains nothing that the issuer chose, so it can be logged."""
 
 
-async def fetch_key_set(url: str) -> dict[str, Key]:
-    """The usable keys by kid, at least one. Raises KeySetError, whatever goes wrong.
+async def fetch_key_set(url: str) -> KeySet:
+    """The usable keys, at least one. Raises KeySetError, whatever goes wrong.
 
     Runs in a thread with an event loop of its own: a response that never ends, or a DNS lookup that hangs, must not
     slow down the loop that serves requests.
     """
-    result: Future[dict[str, Key]] = Future()
+    result: Future[KeySet] = Future()
     result.set_running_or_notify_cancel()  # no longer cancellable, so the thread can always set the result
 
     def run() -> None:
@@ -65,6 +66,8 @@ async def _download(url: str) -> bytes:
     # Not compressed, because a small compressed response could expand beyond any limit.
     headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
     async with client, client.stream("GET", url, headers=headers) as response:
+        if response.has_redirect_location:
+            raise KeySetError(f"the issuer redirects; set JWT_JWKS_URL to {_describe_target(url, response)}")
         if response.status_code != 200:
             raise KeySetError(f"the issuer answered with status {response.status_code}")
         document = bytearray()
@@ -73,6 +76,13 @@ async def _download(url: str) -> bytes:
             if len(document) > MAX_SIZE:
                 raise KeySetError(f"the response is larger than {MAX_SIZE} bytes")
         return bytes(document)
+
+
+def _describe_target(url: str, response: httpx.Response) -> str:
+    """Where a redirect leads; no more of it than can be of no harm in a log."""
+    target = httpx.URL(url).join(response.headers["Location"])
+    is_harmless = re.fullmatch(r"https?://[A-Za-z0-9._:/\[\]-]{1,200}", str(target))
+    return str(target) if is_harmless else "the address of the keys themselves"
 
 
 @cache

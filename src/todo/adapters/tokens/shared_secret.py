@@ -13,13 +13,12 @@ from todo.domain.task import UserId
 
 class SharedSecret:
     algorithms: tuple[str, ...] = HMAC
-    requires_kid = False
     waiting = 0
 
     def __init__(self, secret: str) -> None:
         self._key = Key("HS256", secret.encode())
 
-    async def find(self, kid: str) -> Key:  # noqa: ARG002 - required by the protocol
+    async def find(self, kid: str, algorithm: str) -> Key:  # noqa: ARG002 - required by the protocol
         return self._key
 
     def counts(self) -> Mapping[str, int]:

@@ -42,7 +42,7 @@ class JwtVerifier:
         try:
             verified = self._cache.get(digest, self._now())
             # The key may have been dropped or replaced since.
-            if verified is not None and await self._keys.find(verified.kid) == verified.key:
+            if verified is not None and await self._keys.find(verified.kid, verified.key.algorithm) == verified.key:
                 self._counts["tokens_cached_total"] += 1
                 return verified.user
             self._cache.discard(digest)
@@ -62,8 +62,8 @@ class JwtVerifier:
         try:
             jws = parse_jws(token)
             checks += [Check(True, "it is a signed JWT"), *self._check_without_key(jws)]
-            if jws.algorithm in self._keys.algorithms and (jws.kid or not self._keys.requires_kid):
-                checks.append(_check_signature(jws, await self._keys.find(jws.kid)))
+            if jws.algorithm in self._keys.algorithms:
+                checks.append(_check_signature(jws, await self._keys.find(jws.kid, str(jws.algorithm))))
         except (InvalidToken, Unavailable) as error:
             checks.append(Check(False, str(error)))
         return checks
@@ -79,7 +79,7 @@ class JwtVerifier:
         jws = parse_jws(token)
         for check in self._check_without_key(jws):
             _raise_if_failed(check)
-        key = await self._keys.find(jws.kid)
+        key = await self._keys.find(jws.kid, str(jws.algorithm))
         _raise_if_failed(_check_signature(jws, key))
         return VerifiedToken(parse_user_id(jws.claims["sub"]), jws.claims["exp"], jws.kid, key)
 
@@ -89,9 +89,12 @@ class JwtVerifier:
             f"its algorithm is {jws.algorithm}",
             f"The token's algorithm is not accepted here; these are: {', '.join(self._keys.algorithms)}.",
         )
-        if self._keys.requires_kid:
-            failure = "The token does not say which key it is signed with (kid)."
-            yield make_check(bool(jws.kid), "it names its key", failure)
+        if self._keys.algorithms != HMAC:
+            yield make_check(
+                "kid" not in jws.header or bool(jws.kid),
+                "it names its key" if jws.kid else "it names no key, and needs not if its issuer has one of the kind",
+                "The token's key ID (kid) is not a string, or empty.",
+            )
         yield from self._rules.check(jws, self._now())
 
 
@@ -127,7 +130,7 @@ def _raise_if_failed(check: Check) -> None:
 
 
 def _check_signature(jws: Jws, key: Key) -> Check:
-    if jws.algorithm != key.algorithm:
+    if not key.is_for(jws.algorithm):
         return Check(False, f"The token names another algorithm than its key, which is for {key.algorithm}.")
     secret_hint, key_hint = "issuer and service must have the same BETTER_AUTH_SECRET", "send it just as it was issued"
     failure = f"The token's signature is not valid; {secret_hint if key.algorithm in HMAC else key_hint}."

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 import rich_click as click
 
 from todo.entrypoints.cli.output import NEWER_SCHEMA, escape, print_error
-from todo.entrypoints.cli.target import find_user, load_server_settings, parse_user
+from todo.entrypoints.cli.target import find_user, get_env_file, load_server_settings, parse_user
 from todo.user_state import has_secret
 
 if TYPE_CHECKING:
@@ -165,8 +165,12 @@ COMMANDS = (token, auth, db, users)
 def _run_on_database(action: "Callable[[DatabaseAdmin], Awaitable[T]]") -> T:
     from todo.composition import open_database
 
+    settings = load_server_settings()
+    if (file := get_env_file()) is not None:
+        print_error(f"settings are from {file.path.absolute()}")
+
     async def run() -> T:
-        async with open_database(load_server_settings()) as database:
+        async with open_database(settings) as database:
             return await action(database)
 
     return asyncio.run(run())

@@ -1,6 +1,7 @@
 """The program: registers the commands, and turns errors into one line and an exit status."""
 
 import logging
+import os
 import sys
 
 import rich_click as click
@@ -8,7 +9,7 @@ import rich_click as click
 from todo.domain.refusals import NotAuthenticated, Refusal
 from todo.entrypoints.cli import admin, login, tasks
 from todo.entrypoints.cli.output import prepare_streams, print_error
-from todo.settings import InvalidSetting
+from todo.settings import ENV_FILE, InvalidSetting, find_env_file
 
 REFUSED, WRONG_USAGE, INTERRUPTED = 1, 2, 130  # exit statuses; 0 is done. Shells use the last for an end by SIGINT
 
@@ -16,16 +17,22 @@ REFUSED, WRONG_USAGE, INTERRUPTED = 1, 2, 130  # exit statuses; 0 is done. Shell
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="todo")
 @click.option("--server", metavar="URL", help="Work on this server; commands take it, too.  [default: TODO_SERVER]")
+@click.option("--env-file", metavar="FILE", help="Read settings from this file, too.  [default: TODO_ENV_FILE]")
 @click.pass_context
-def cli(context: click.Context, server: str | None) -> None:
+def cli(context: click.Context, server: str | None, env_file: str | None) -> None:
     """Your tasks, and a REST API for many people's.
 
-    Settings are read from the environment, then from a .env file. Any unique prefix of an ID works; `todo list` shows
-    the shortest one.
+    Settings are read from the environment, then from a file: for commands that work on tasks .env in the data
+    directory, for all others rather .env in the current folder. Any unique prefix of an ID works; `todo list` shows the
+    shortest one.
     """
+    if env_file is not None:
+        os.environ[ENV_FILE] = env_file  # for the processes of `serve`, too
     command = cli.get_command(context, context.invoked_subcommand or "")
-    if server is not None and command is not None and all(option.name != "server" for option in command.params):
+    is_for_tasks = command is not None and any(option.name == "server" for option in command.params)
+    if server is not None and command is not None and not is_for_tasks:
         raise click.UsageError(f"todo {command.name} takes no --server; it works with the settings of this machine")
+    context.obj = find_env_file(os.environ, is_for_tasks=is_for_tasks)
 
 
 for command in (*tasks.COMMANDS, *login.COMMANDS, *admin.COMMANDS):
@@ -43,6 +50,11 @@ def _run() -> int:
     """The exit status."""
     try:
         status = cli.main(standalone_mode=False)
+    except click.NoSuchOption as error:
+        is_title = error.ctx is not None and any(parameter.name == "title" for parameter in error.ctx.command.params)
+        hint = " Put -- before a title that begins with a hyphen." if is_title else ""
+        print_error(error.format_message() + hint)
+        return WRONG_USAGE
     except click.ClickException as error:
         print_error(error.format_message())
         return error.exit_code

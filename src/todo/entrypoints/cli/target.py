@@ -12,7 +12,7 @@ from click import get_current_context
 
 from todo.domain.task import UserId, parse_user_id
 from todo.entrypoints.cli.output import print_error
-from todo.settings import ClientSettings, InvalidSetting, ServerSettings, load_settings
+from todo.settings import ClientSettings, EnvFile, InvalidSetting, ServerSettings, find_env_file, load_settings
 from todo.user_state import Login, load_login
 
 
@@ -45,14 +45,21 @@ def find_target(server: str | None) -> Target:
     return Target(settings, client, login)
 
 
+def get_env_file() -> EnvFile | None:
+    """The one from which this command reads settings. Raises InvalidSetting."""
+    context = get_current_context(silent=True)
+    # A shell that completes a line runs no command.
+    return find_env_file(os.environ, is_for_tasks=True) if context is None else context.find_root().obj
+
+
 def load_server_settings() -> ServerSettings:
     """Raises InvalidSetting."""
-    return load_settings(ServerSettings, os.environ)
+    return load_settings(ServerSettings, os.environ, get_env_file())
 
 
 def load_client_settings(server: str | None = None) -> ClientSettings:
     """Those of the environment, but with the server that an option names. Raises InvalidSetting."""
-    settings = load_settings(ClientSettings, os.environ)
+    settings = load_settings(ClientSettings, os.environ, get_env_file())
     context = get_current_context(silent=True)
     if server is None and context is not None:
         server = context.find_root().params.get("server")

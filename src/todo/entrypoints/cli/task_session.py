@@ -19,20 +19,29 @@ class Session(NamedTuple):
 
 
 @asynccontextmanager
-async def open_session(target: Target) -> AsyncIterator[Session]:
+async def open_session(
+    target: Target,
+    *,
+    may_create: bool = False,
+    timeout: float | None = None,  # noqa: ASYNC109 - of each call
+) -> AsyncIterator[Session]:
+    """``may_create``: whether a database without a schema gets one; else it counts as empty. ``timeout``: seconds for
+    each call to a server, which is then not repeated."""
     from todo.composition import open_local_tasks, open_remote_tasks, read_token_subject
 
     if target.login is None:
         user = find_user()
-        async with open_local_tasks(target.settings) as tasks:
+        async with open_local_tasks(target.settings, may_create=may_create) as tasks:
             yield Session(tasks, user)
     else:
         user = read_token_subject(target.login.token)
-        async with open_remote_tasks(target.login.server, target.login.token) as tasks:
+        async with open_remote_tasks(target.login.server, target.login.token, timeout) as tasks:
             yield Session(tasks, user)
 
 
-def task_command(handler: Callable[..., Awaitable[int | None]]) -> Callable[..., int | None]:
+def task_command(
+    handler: Callable[..., Awaitable[int | None]], *, may_create: bool = False
+) -> Callable[..., int | None]:
     """Wraps a handler so that it runs with an open session."""
 
     @click.option("--server", metavar="URL", help="Work on this server.  [default: TODO_SERVER]")
@@ -41,7 +50,7 @@ def task_command(handler: Callable[..., Awaitable[int | None]]) -> Callable[...,
         target = find_target(server)
 
         async def run() -> int | None:
-            async with open_session(target) as session:
+            async with open_session(target, may_create=may_create) as session:
                 return await handler(session, **arguments)
 
         return asyncio.run(run())

@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -19,6 +20,7 @@ from todo.http_contract.documents import encode_pages, encode_task, encode_tasks
 
 FIRST_SHOWN = 100  # how many tasks of a list are read before the first is printed
 CANDIDATES = 5  # how many ids an ambiguous prefix is explained with
+COMPLETION_TIMEOUT = 1  # seconds that a shell is kept waiting
 SUGGESTIONS = 50  # how many ids a shell is offered to complete one
 
 
@@ -30,7 +32,7 @@ def _complete_id(context: click.Context, _: click.Parameter, incomplete: str) ->
     async def find() -> Sequence[Task]:
         wanted = Filter(ids=IdPrefix(incomplete.lower()) if incomplete else None)
         server = context.params.get("server") or context.find_root().params.get("server")
-        async with open_session(find_target(server)) as session:
+        async with open_session(find_target(server), timeout=COMPLETION_TIMEOUT) as session:
             return (await session.tasks.page(session.user, wanted, limit=SUGGESTIONS)).tasks
 
     try:
@@ -46,7 +48,7 @@ def _id_argument(*, several: bool) -> Callable[[Any], Any]:
 
 @click.command()
 @click.argument("title")
-@task_command
+@partial(task_command, may_create=True)
 async def add(session: Session, title: str, *, as_json: bool) -> None:
     """Add a task.
 

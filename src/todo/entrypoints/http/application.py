@@ -19,7 +19,7 @@ from todo.entrypoints.http.litestar_internals import call_handlers_directly
 from todo.entrypoints.http.logs import AccessLog
 from todo.entrypoints.http.middleware import Middleware
 from todo.entrypoints.http.tasks import LONG_READS, TaskController, options_of_list, options_of_task
-from todo.settings import InvalidSetting, ServerSettings, load_settings
+from todo.settings import InvalidSetting, ServerSettings, find_env_file, load_settings
 
 if TYPE_CHECKING:  # loaded where it is switched on
     from todo.entrypoints.http.metrics import Metrics
@@ -86,7 +86,7 @@ def make_app(
 
 def make_app_from_environment() -> ASGIApp:
     """Raises InvalidSetting."""
-    return make_app_from_settings(load_settings(ServerSettings, os.environ))
+    return make_app_from_settings(load_settings(ServerSettings, os.environ, find_env_file(os.environ)))
 
 
 def make_app_from_settings(settings: ServerSettings) -> ASGIApp:

@@ -1,6 +1,7 @@
 """PostgreSQL: each read and each change is one statement in autocommit."""
 
 import asyncio
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -55,10 +56,10 @@ class PostgresqlDatabase:
         """
         try:
             parts = conninfo_to_dict(url)
-        except psycopg.ProgrammingError:
-            raise ValueError from None  # its text may hold the password
+        except psycopg.ProgrammingError as error:
+            raise ValueError(_find_fault(url, str(error))) from None
         if not all(port.isdecimal() and 0 < int(port) < 65536 for port in str(parts.get("port") or "5432").split(",")):
-            raise ValueError
+            raise ValueError("has a port that is not a number from 1 to 65535")
         if "," in str(parts.get("host")):
             # Look for the primary, and not always at the same host first: one that is silent would use up the timeout.
             url = make_conninfo(url, **{"target_session_attrs": "read-write", "load_balance_hosts": "random"} | parts)
@@ -198,6 +199,16 @@ class PostgresqlDatabase:
         if meaning is None:
             raise error
         raise meaning from error
+
+
+def _find_fault(url: str, error: str) -> str:
+    """Which part of a connection string libpq does not take. Its own text may hold the password."""
+    parameter = re.search('invalid URI query parameter: "([a-z_]{1,40})"', error)
+    if parameter is not None and f"{parameter[1]}=" in url.rpartition("@")[2].partition("?")[2]:
+        return f"has the parameter {parameter[1]}, which PostgreSQL does not know; remove it"
+    if "percent-encoded" in error:
+        return "has a % that begins no percent-encoding; write it as %25"
+    return "can't be read as a PostgreSQL connection string"
 
 
 class _AppliedBefore(Exception):

@@ -262,8 +262,7 @@ class HttpProtocol(asyncio.Protocol):
 
     def _refuse_length(self) -> None:
         if self._is_in_head:
-            bounds = f"{limits.MAX_HEAD // 1024} KiB, or has more than {limits.MAX_FIELDS} fields"
-            self._refuse(431, f"The request's head is longer than {bounds}; send fewer headers.")
+            self._refuse(431, limits.HEAD_TOO_LONG)
         else:
             self._end()
 

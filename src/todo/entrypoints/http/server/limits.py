@@ -13,5 +13,10 @@ MAX_FIELDS = 100  # of a request's head: each takes much more memory than its by
 MAX_HEAD, MAX_MESSAGE = 64 * 1024, 1024 * 1024
 """Bytes of a request. What the application reads of a body has a bound of its own."""
 
+HEAD_TOO_LONG = (
+    f"The request's head is longer than {MAX_HEAD // 1024} KiB, or has more than {MAX_FIELDS} fields; send fewer"
+    " headers, or a token without a picture (Better Auth: definePayload)."
+)
+
 MAX_PIPELINED = 1000  # requests of a connection that wait behind the one that is served
 MAX_UNREAD_BODY = 64 * 1024  # bytes that wait for the application
