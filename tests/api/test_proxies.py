@@ -1,0 +1,172 @@
+"""Behind real proxies, as docs/deploy.md configures them."""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
+
+from tests.support import browser
+from tests.support.databases import sqlite_url
+from tests.support.serving import SECRET, serving, signed
+
+DEPLOY = (Path(__file__).parents[2] / "docs" / "deploy.md").read_text()
+PATH = f"{os.environ['PATH']}:/usr/sbin"
+NGINX, APACHE = shutil.which("nginx", path=PATH), shutil.which("apache2", path=PATH)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port: int = listening.getsockname()[1]
+        return port
+
+
+@contextmanager
+def running(port: int, *command: str | Path) -> Iterator[None]:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        try:
+            for _ in range(500):
+                with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+                    break
+                assert process.poll() is None, process.stdout and process.stdout.read()
+                time.sleep(0.02)  # there is no event for it
+            yield
+        finally:
+            process.terminate()
+            process.wait(timeout=20)
+
+
+def make_certificate(directory: Path) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "todo.example.com")])
+    now = datetime.now(UTC)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+    builder = builder.not_valid_before(now).not_valid_after(now + timedelta(days=1))
+    (directory / "todo.pem").write_bytes(builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM))
+    secret = key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
+    (directory / "todo.key").write_bytes(secret)
+
+
+@pytest.fixture(scope="module")
+def behind_nginx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of the service behind nginx: TLS, HTTP/2, compression, and a path."""
+    if NGINX is None and not os.environ.get("CI"):
+        pytest.skip("needs nginx")
+    assert NGINX is not None
+    directory, port = tmp_path_factory.mktemp("nginx"), free_port()
+    with serving(directory, sqlite_url(directory / "todo.db"), "--root-path", "/todo") as server:
+        make_certificate(directory)
+        [site] = re.findall(r"```nginx\n(.*?)```", DEPLOY, re.DOTALL)
+        site = site.replace("127.0.0.1:8000", f"{server.address[0]}:{server.address[1]}")
+        site = site.replace("listen 443", f"listen 127.0.0.1:{port}").replace("/etc/ssl/", f"{directory}/")
+        kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        folders = "".join(f"{kind}_temp_path {directory}/{kind};" for kind in kinds)
+        user = "user root;" if os.geteuid() == 0 else ""
+        (directory / "nginx.conf").write_text(
+            f"{user} daemon off; pid {directory}/pid; error_log stderr; events {{}}"
+            f" http {{ access_log off; types {{}} {folders} {site} }}"
+        )
+        with running(port, NGINX, "-p", directory, "-e", "stderr", "-c", directory / "nginx.conf"):
+            yield f"https://127.0.0.1:{port}/todo"
+
+
+@contextmanager
+def open_client() -> Iterator[httpx.Client]:
+    headers = {"Authorization": f"Bearer {signed()}", "Accept-Encoding": "gzip"}
+    with httpx.Client(headers=headers, verify=False, timeout=20) as api:
+        yield api
+
+
+def check_tags_of_compressed_tasks(url: str, tag: str) -> None:
+    """A task can be changed and revalidated with the tag that a compressing proxy made of the service's."""
+    with open_client() as api:
+        task = api.post(f"{url}/api/tasks", json={"title": "Buy milk " * 20})
+        where = f"{url}/api/tasks/{task.json()['id']}"
+        read = api.get(where)
+        assert read.headers["content-encoding"] == "gzip"
+        assert read.headers["etag"] == tag.replace("N", str(task.json()["revision"]))
+        assert api.get(where, headers={"If-None-Match": read.headers["etag"]}).status_code == 304
+        changed = api.patch(where, json={"completed": True}, headers={"If-Match": read.headers["etag"]})
+        assert changed.status_code == 200
+        stale = api.patch(where, json={"completed": False}, headers={"If-Match": read.headers["etag"]})
+        assert stale.status_code == 412
+
+
+def test_nginx_makes_tags_weak(behind_nginx: str) -> None:
+    check_tags_of_compressed_tasks(behind_nginx, 'W/"N"')
+
+
+@pytest.mark.skipif(APACHE is None and not os.environ.get("CI"), reason="needs apache2")
+def test_apache_adds_to_tags(tmp_path: Path) -> None:
+    assert APACHE is not None
+    port, modules = free_port(), ("mpm_event", "authz_core", "filter", "deflate", "proxy", "proxy_http")
+    with serving(tmp_path, sqlite_url(tmp_path / "todo.db")) as server:
+        lines = [f"LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so" for name in modules]
+        lines += [f"ServerRoot {tmp_path}", f"PidFile {tmp_path}/pid", f"Listen 127.0.0.1:{port}", "ServerName x"]
+        lines += [f"ErrorLog {tmp_path}/log", "User www-data", "Group www-data", "SetOutputFilter DEFLATE"]
+        lines += [f"ProxyPass / {server.url}/", f"DefaultRuntimeDir {tmp_path}"]
+        (tmp_path / "apache.conf").write_text("\n".join(lines) + "\n")
+        with running(port, APACHE, "-D", "FOREGROUND", "-f", tmp_path / "apache.conf"):
+            check_tags_of_compressed_tasks(f"http://127.0.0.1:{port}", '"N-gzip"')
+
+
+def test_addresses_lead_through_the_proxy(behind_nginx: str) -> None:
+    origin = behind_nginx.removesuffix("/todo")
+    with open_client() as api:
+        made = [api.post(f"{behind_nginx}/api/tasks", json={"title": "x"}) for _ in range(3)]
+        assert api.get(origin + made[0].headers["location"]).json() == made[0].json()
+        page = api.get(f"{behind_nginx}/api/tasks?limit=2")
+        assert api.get(origin + page.links["next"]["url"]).status_code == 200
+        assert api.get(f"{behind_nginx}/openapi.json").json()["servers"] == [{"url": "/todo"}]
+        assert api.get(f"{behind_nginx}/api//tasks").status_code in (200, 404)  # nginx merges slashes
+
+
+def test_it_is_http_2(behind_nginx: str) -> None:
+    command = ["curl", "-sk", "--http2", "-o", "/dev/null", "-w", "%{http_version}", f"{behind_nginx}/health/live"]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "2"
+
+
+@browser.needs_browser
+@pytest.mark.parametrize("path", ["/docs", "/docs/"])
+def test_the_docs_are_shown_below_a_path(behind_nginx: str, tmp_path: Path, path: str) -> None:
+    document = browser.render(behind_nginx + path, tmp_path)
+    assert "List your tasks" in document
+    assert "/todo" in document
+
+
+HOSTS = {
+    "hypercorn": ["-b", "127.0.0.1:{port}", "todo.asgi:app"],
+    "granian": ["--interface", "asgi", "--host", "127.0.0.1", "--port", "{port}", "todo.asgi:app"],
+}
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_other_servers_can_host_the_application(tmp_path: Path, host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    port, database = free_port(), sqlite_url(tmp_path / "todo.db")
+    with serving(tmp_path, database) as server:
+        server.person("ann").add("first")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DATABASE_URL", database)
+    monkeypatch.setenv("BETTER_AUTH_SECRET", SECRET)
+    command = Path(sys.executable).with_name(host)
+    url = f"http://127.0.0.1:{port}"
+    with running(port, command, *(part.format(port=port) for part in HOSTS[host])), open_client() as api:
+        assert [task["title"] for task in api.get(f"{url}/api/tasks").json()] == ["first"]
+        made = api.post(f"{url}/api/tasks", json={"title": "second"})
+        assert api.get(url + made.headers["location"]).json() == made.json()
+        assert api.get(f"{url}/api/t%61sks").status_code == 404
+        assert api.head(f"{url}/api/tasks").status_code == 200
