@@ -8,7 +8,7 @@ FAST := tests/domain tests/http_contract tests/stores tests/adapters tests/test_
 serve: .venv/ready  ## Serve the API, on SQLite unless DATABASE_URL says otherwise.
 	$(BIN)/todo serve
 
-test: .venv/ready tests/better_auth/node_modules  ## Run all tests, two at a time.
+test: .venv/ready tests/better_auth/node_modules tests/openapi_tools/node_modules  ## Run all tests, two at a time.
 	$(BIN)/pytest -n 2 --dist worksteal --cov --cov-report=term-missing:skip-covered
 
 test-lowest: .venv-lowest/ready  ## Run the fast tests with the lowest versions that pyproject.toml allows.
@@ -43,6 +43,10 @@ lock: .venv/ready  ## Update the lock file to the newest versions. Needs uv.
 # A real Better Auth for the tests, if Node.js is installed. Without it those tests are skipped; in CI they fail.
 tests/better_auth/node_modules: tests/better_auth/package-lock.json
 	if command -v npm >/dev/null; then cd tests/better_auth && npm ci --loglevel=error && touch node_modules; fi
+
+# Linters of the OpenAPI document, and generators of clients, in the same way.
+tests/openapi_tools/node_modules: tests/openapi_tools/package-lock.json
+	if command -v npm >/dev/null; then cd tests/openapi_tools && npm ci --loglevel=error && touch node_modules; fi
 
 # FastAPI with SQLModel, to compare the service with.
 benchmarks/.venv/ready: benchmarks/peers/requirements.txt

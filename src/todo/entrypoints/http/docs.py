@@ -45,8 +45,9 @@ def openapi_json(request: Request[Any, Any, Any]) -> Response[bytes]:
 
 @get("/docs", sync_to_thread=False)
 def page(request: Request[Any, Any, Any]) -> Response[str]:
-    # Relative, so that it works below any path where a proxy has put the service.
-    html = (_OWN / "docs.html").read_text().replace("{root}", ".." if request.scope["path"].endswith("/") else ".")
+    # Relative, so that it works below any path where a proxy has put the service. Litestar drops a slash at the end.
+    has_slash = (request.scope.get("raw_path") or b"").endswith(b"/")
+    html = (_OWN / "docs.html").read_text().replace("{root}", ".." if has_slash else ".")
     return Response(html, media_type=MediaType.HTML, headers={"Content-Security-Policy": _POLICY})
 
 
