@@ -22,7 +22,7 @@ from cryptography.x509.oid import NameOID
 
 from tests.support import browser
 from tests.support.databases import sqlite_url
-from tests.support.serving import SECRET, serving, signed
+from tests.support.serving import SECRET, Server, serving, signed
 
 DEPLOY = (Path(__file__).parents[2] / "docs" / "deploy.md").read_text()
 PATH = f"{os.environ['PATH']}:/usr/sbin"
@@ -61,27 +61,36 @@ def make_certificate(directory: Path) -> None:
     (directory / "todo.key").write_bytes(secret)
 
 
+@contextmanager
+def nginx(directory: Path, server: Server) -> Iterator[str]:
+    """The URL of a service behind nginx: TLS, HTTP/2, compression, and a path."""
+    assert NGINX is not None
+    port = free_port()
+    make_certificate(directory)
+    [site] = re.findall(r"```nginx\n(.*?)```", DEPLOY, re.DOTALL)
+    site = site.replace("127.0.0.1:8000", f"{server.address[0]}:{server.address[1]}")
+    site = site.replace("listen 443", f"listen 127.0.0.1:{port}").replace("/etc/ssl/", f"{directory}/")
+    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    folders = "".join(f"{kind}_temp_path {directory}/{kind};" for kind in kinds)
+    user = "user root;" if os.geteuid() == 0 else ""
+    (directory / "nginx.conf").write_text(
+        f"{user} daemon off; pid {directory}/pid; error_log stderr; events {{}}"
+        f" http {{ access_log off; types {{}} {folders} {site} }}"
+    )
+    with running(port, NGINX, "-p", directory, "-e", "stderr", "-c", directory / "nginx.conf"):
+        yield f"https://127.0.0.1:{port}/todo"
+
+
 @pytest.fixture(scope="module")
 def behind_nginx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of the service behind nginx: TLS, HTTP/2, compression, and a path."""
     if NGINX is None and not os.environ.get("CI"):
         pytest.skip("needs nginx")
-    assert NGINX is not None
-    directory, port = tmp_path_factory.mktemp("nginx"), free_port()
-    with serving(directory, sqlite_url(directory / "todo.db"), "--root-path", "/todo") as server:
-        make_certificate(directory)
-        [site] = re.findall(r"```nginx\n(.*?)```", DEPLOY, re.DOTALL)
-        site = site.replace("127.0.0.1:8000", f"{server.address[0]}:{server.address[1]}")
-        site = site.replace("listen 443", f"listen 127.0.0.1:{port}").replace("/etc/ssl/", f"{directory}/")
-        kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-        folders = "".join(f"{kind}_temp_path {directory}/{kind};" for kind in kinds)
-        user = "user root;" if os.geteuid() == 0 else ""
-        (directory / "nginx.conf").write_text(
-            f"{user} daemon off; pid {directory}/pid; error_log stderr; events {{}}"
-            f" http {{ access_log off; types {{}} {folders} {site} }}"
-        )
-        with running(port, NGINX, "-p", directory, "-e", "stderr", "-c", directory / "nginx.conf"):
-            yield f"https://127.0.0.1:{port}/todo"
+    directory = tmp_path_factory.mktemp("nginx")
+    with (
+        serving(directory, sqlite_url(directory / "todo.db"), "--root-path", "/todo") as server,
+        nginx(directory, server) as url,
+    ):
+        yield url
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from tests.support.serving import application, signed
 from todo.adapters.memory import MemoryTaskStore
 from todo.domain.task import UserId
 from todo.entrypoints.http.server import limits
+from todo.entrypoints.http.server.flow_control import FlowControl
 from todo.entrypoints.http.server.http_protocol import HttpProtocol
 
 HEAD = f"Host: x\r\nAuthorization: Bearer {signed()}\r\n"
@@ -153,6 +154,26 @@ async def test_an_idle_connection_is_closed_and_one_in_use_is_not(client: Client
         assert (await reader.readuntil(b'"ok"}')).startswith(b"HTTP/1.1 200")
         await asyncio.sleep(0.1)
     assert await reader.read() == b""
+
+
+async def test_what_has_come_but_was_not_read_keeps_an_idle_connection_open() -> None:
+    accepted: asyncio.Queue[asyncio.Transport] = asyncio.Queue()
+
+    class Unread(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as of TCP
+            transport.pause_reading()
+            accepted.put_nowait(transport)
+
+    listening = await asyncio.get_running_loop().create_server(Unread, "127.0.0.1", 0)
+    async with listening:
+        _, writer = await asyncio.open_connection(*listening.sockets[0].getsockname())
+        transport = await accepted.get()
+        flow = FlowControl(transport)
+        assert not flow.has_unread_input()
+        writer.write(GET)
+        await wait_until(flow.has_unread_input)
+        transport.abort()
+        writer.close()
 
 
 @pytest.mark.parametrize("last", [b"", b"Connection: close\r\n"], ids=["keep-alive", "close"])

@@ -15,7 +15,7 @@ import pytest
 from tests.api.problems import is_problem
 from tests.cli.commands import Todo, get_error, run_todo
 from tests.support.databases import sqlite_url
-from tests.support.serving import SECRET, Person, serving
+from tests.support.serving import SECRET, Person, client, serving
 
 
 class TestWrongSettings:
@@ -88,6 +88,13 @@ class TestWrongSettings:
     @pytest.mark.parametrize("options", [["--port", "x"], ["--port", "65536"], ["--workers", "0"], ["--nonsense"]])
     def test_wrong_usage_is_one_line_and_status_2(self, todo: Todo, options: list[str]) -> None:
         get_error(todo("serve", *options), status=2)
+
+
+def test_on_any_ipv6_address_it_is_reached_over_ipv4_too(tmp_path: Path) -> None:
+    with serving(tmp_path, sqlite_url(tmp_path / "todo.db"), "--host", "::") as server:
+        for host in ("127.0.0.1", "[::1]"):
+            with client(f"http://{host}:{server.address[1]}") as anybody:
+                assert anybody.get("/health/live").status_code == 200
 
 
 def test_a_port_in_use_is_one_line_and_status_1(tmp_path: Path) -> None:
