@@ -4,7 +4,6 @@ Those of tasks derive from the domain's fields: a new field needs no line here.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping
-from datetime import datetime
 from typing import Any, Final, get_type_hints
 
 import msgspec
@@ -86,22 +85,11 @@ _task_decoder, _tasks_decoder = Decoder(TaskDocument), Decoder(list[TaskDocument
 
 
 def encode_task(task: Task) -> bytes:
-    return _encode(_make_document(task))
+    return _encode(TaskDocument(*task))
 
 
 def encode_tasks(tasks: Iterable[Task]) -> bytes:
-    return _encode([_make_document(task) for task in tasks])
-
-
-def _make_document(task: Task) -> Struct:
-    if task.created_at.microsecond and task.updated_at.microsecond:
-        return TaskDocument(*task)
-    # msgspec leaves six zeros out, and the contract has always six digits.
-    return TaskDocument(*(_format_time(value) if isinstance(value, datetime) else value for value in task))
-
-
-def _format_time(time: datetime) -> str:
-    return time.isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return _encode([TaskDocument(*task) for task in tasks])
 
 
 async def encode_pages(pages: AsyncIterable[Page]) -> AsyncGenerator[bytes, None]:

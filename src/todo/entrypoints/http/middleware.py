@@ -149,7 +149,7 @@ async def _respond(send: Send, status: int, headers: Headers, body: bytes) -> No
 def _read_path(scope: Scope) -> str:
     """As it was sent, where the server says so. A proxy's rules see no other, so a route has no second spelling."""
     raw = scope.get("raw_path")
-    return raw.partition(b"?")[0].decode("latin-1") if raw else scope["path"]
+    return raw.decode("latin-1") if raw else scope["path"]
 
 
 def _read_request_id(headers: Headers) -> bytes:
