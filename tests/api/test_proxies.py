@@ -21,12 +21,12 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from tests.support import browser
-from tests.support.databases import sqlite_url
-from tests.support.serving import SECRET, Server, serving, signed
+from tests.support.databases import migrated, sqlite_url
+from tests.support.serving import SECRET, Server, environment, serving, signed
 
 DEPLOY = (Path(__file__).parents[2] / "docs" / "deploy.md").read_text()
 PATH = f"{os.environ['PATH']}:/usr/sbin"
-NGINX, APACHE = shutil.which("nginx", path=PATH), shutil.which("apache2", path=PATH)
+NGINX, APACHE, CADDY = (shutil.which(name, path=PATH) for name in ("nginx", "apache2", "caddy"))
 
 
 def free_port() -> int:
@@ -144,6 +144,25 @@ def test_addresses_lead_through_the_proxy(behind_nginx: str) -> None:
         assert api.get(f"{behind_nginx}/api//tasks").status_code in (200, 404)  # nginx merges slashes
 
 
+@pytest.mark.skipif(CADDY is None and not os.environ.get("CI"), reason="needs Caddy")
+def test_caddy_works_with_the_configuration_in_the_docs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert CADDY is not None
+    port = free_port()
+    [site] = re.findall(r"```caddyfile\n(.*?)```", DEPLOY, re.DOTALL)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    with serving(tmp_path, sqlite_url(tmp_path / "todo.db"), "--root-path", "/todo") as server:
+        site = site.replace("127.0.0.1:8000", f"{server.address[0]}:{server.address[1]}")
+        site = site.replace("todo.example.com", f"http://127.0.0.1:{port}")
+        (tmp_path / "Caddyfile").write_text("{\n\tadmin off\n}\n" + site)
+        with running(port, CADDY, "run", "--config", tmp_path / "Caddyfile"), open_client() as api:
+            url = f"http://127.0.0.1:{port}"
+            made = api.post(f"{url}/todo/api/tasks", json={"title": "x" * 400})
+            assert api.get(url + made.headers["location"]).json() == made.json()
+            changed = {"If-Match": made.headers["etag"]}
+            assert api.patch(url + made.headers["location"], json={"completed": True}, headers=changed).is_success
+
+
 def test_it_is_http_2(behind_nginx: str) -> None:
     command = ["curl", "-sk", "--http2", "-o", "/dev/null", "-w", "%{http_version}", f"{behind_nginx}/health/live"]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "2"
@@ -179,3 +198,43 @@ def test_other_servers_can_host_the_application(tmp_path: Path, host: str, monke
         assert api.get(url + made.headers["location"]).json() == made.json()
         assert api.get(f"{url}/api/t%61sks").status_code == 404
         assert api.head(f"{url}/api/tasks").status_code == 200
+
+
+LAMBDA = """
+import json, os
+from mangum import Mangum
+from todo.asgi import app
+
+handler = Mangum(app, lifespan="off")
+token = os.environ["TOKEN"]
+
+def call(method, path, body=None, query=""):
+    event = {
+        "version": "2.0", "routeKey": "$default", "rawPath": path, "rawQueryString": query, "isBase64Encoded": False,
+        "headers": {"host": "x", "authorization": f"Bearer {token}", "content-type": "application/json"},
+        "requestContext": {"http": {"method": method, "path": path, "protocol": "HTTP/1.1", "sourceIp": "127.0.0.1"}},
+        "body": body,
+    }
+    return handler(event, None)
+
+made = call("POST", "/api/tasks", json.dumps({"title": "Buy milk"}))
+assert made["statusCode"] == 201, made
+assert json.loads(call("GET", made["headers"]["location"])["body"]) == json.loads(made["body"])
+assert len(json.loads(call("GET", "/api/tasks", query="limit=1&q=MILK")["body"])) == 1
+assert call("GET", "/api//tasks")["statusCode"] == 404
+"""
+
+
+def test_mangum_can_host_the_application(tmp_path: Path) -> None:
+    database = sqlite_url(tmp_path / "todo.db")
+    settings = {"DATABASE_URL": migrated(database), "BETTER_AUTH_SECRET": SECRET, "TOKEN": signed()}
+    done = subprocess.run(
+        [sys.executable, "-c", LAMBDA],
+        cwd=tmp_path,
+        env=environment(**settings),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
