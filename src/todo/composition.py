@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from todo.domain.ports import TaskStore
 from todo.domain.task import UserId
@@ -108,8 +108,13 @@ async def open_remote_tasks(
     attempt."""
     from todo.adapters.remote import RemoteTaskStore
 
-    limits: dict[str, Any] = {} if timeout is None else {"timeout": timeout, "attempts": 1}
-    store = RemoteTaskStore(server, lambda _: token, **limits)
+    def get_token(_: UserId) -> str:
+        return token
+
+    if timeout is None:
+        store = RemoteTaskStore(server, get_token)
+    else:
+        store = RemoteTaskStore(server, get_token, timeout=timeout, attempts=1)
     try:
         yield make_tasks(store)
     finally:

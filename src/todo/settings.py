@@ -145,8 +145,7 @@ class EnvFile(NamedTuple):
 
     path: Path
     is_strict: bool
-    """Whether a line that can't be read, or a name that is almost one of ours, is an error: in a file for the server it
-    is; on its way to a person's tasks a command may come by files that are none of its business."""
+    """Whether a line that can't be read, or a name that is almost one of ours, is an error, as in a server's file."""
 
 
 def find_env_file(environ: Mapping[str, str], *, is_for_tasks: bool = False) -> EnvFile | None:

@@ -90,11 +90,6 @@ def public(key: SigningKey, encoding: Encoding, form: PublicFormat) -> bytes:
     return content
 
 
-def without_kid(key: SigningKey, algorithm: str = "EdDSA") -> Attack:
-    signer = jwt.get_algorithm_by_name("EdDSA")
-    return lambda issuer: compact({"alg": algorithm}, issuer.claims(), lambda signed: signer.sign(signed, key.private))
-
-
 def part_replaced(number: int, content: str) -> Attack:
     def replaced(token: str) -> str:
         parts = token.split(".")
@@ -182,7 +177,7 @@ ATTACKS: Mapping[str, Attack] = {
     "the attacker's key, in x5c": header(x5c=["MIIB"]),
     **{f"kid {short(kid)}": header(kid=kid) for kid in ODD_KIDS},
     **{f"kid {short(kid)}, by the issuer's key": header(OKP, kid=kid) for kid in ODD_KIDS},
-    "no kid": without_kid(ATTACKERS_KEY),
+    "no kid": lambda issuer: ATTACKERS_KEY.sign_without_kid(issuer.claims()),
     "crit": header(OKP, crit=["exp"]),
     "crit that is empty": header(OKP, crit=[]),
     **{f"typ {kind!r}": header(OKP, typ=kind) for kind in ODD_TYPES},

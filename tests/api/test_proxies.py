@@ -21,18 +21,12 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from tests.support import browser
-from tests.support.databases import migrated, sqlite_url
-from tests.support.serving import SECRET, Server, environment, serving, signed
+from tests.support.databases import free_port, migrated, sqlite_url
+from tests.support.serving import SECRET, Server, run_python, serving, signed
 
 DEPLOY = (Path(__file__).parents[2] / "docs" / "deploy.md").read_text()
 PATH = f"{os.environ['PATH']}:/usr/sbin"
 NGINX, APACHE, CADDY = (shutil.which(name, path=PATH) for name in ("nginx", "apache2", "caddy"))
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port: int = listening.getsockname()[1]
-        return port
 
 
 @contextmanager
@@ -141,7 +135,7 @@ def test_addresses_lead_through_the_proxy(behind_nginx: str) -> None:
         page = api.get(f"{behind_nginx}/api/tasks?limit=2")
         assert api.get(origin + page.links["next"]["url"]).status_code == 200
         assert api.get(f"{behind_nginx}/openapi.json").json()["servers"] == [{"url": "/todo"}]
-        assert api.get(f"{behind_nginx}/api//tasks").status_code in (200, 404)  # nginx merges slashes
+        assert api.get(f"{behind_nginx}/api//tasks").status_code == 200  # nginx merges slashes
 
 
 @pytest.mark.skipif(CADDY is None and not os.environ.get("CI"), reason="needs Caddy")
@@ -227,14 +221,4 @@ assert call("GET", "/api//tasks")["statusCode"] == 404
 
 def test_mangum_can_host_the_application(tmp_path: Path) -> None:
     database = sqlite_url(tmp_path / "todo.db")
-    settings = {"DATABASE_URL": migrated(database), "BETTER_AUTH_SECRET": SECRET, "TOKEN": signed()}
-    done = subprocess.run(
-        [sys.executable, "-c", LAMBDA],
-        cwd=tmp_path,
-        env=environment(**settings),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    run_python(LAMBDA, tmp_path, DATABASE_URL=migrated(database), BETTER_AUTH_SECRET=SECRET, TOKEN=signed())

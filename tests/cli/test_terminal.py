@@ -19,7 +19,7 @@ from tests.cli.commands import Todo, get_id, run_todo
 from tests.support.builders import a_task, later
 from tests.support.databases import insert_many, migrated, sqlite_url
 from tests.support.proxy import never_answers, proxy
-from tests.support.serving import TODO, Server, environment, signed
+from tests.support.serving import TODO, Server, environment, run_python, signed
 from todo.__main__ import serve
 from todo.domain.task import UserId
 from todo.entrypoints.cli.program import cli
@@ -95,14 +95,7 @@ def test_a_command_on_a_file_loads_only_what_it_needs(todo: Todo, tmp_path: Path
         "from todo.__main__ import main\n"
         "main()\n"
     )
-    run = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=tmp_path,
-        env=environment(**settings),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    run = run_python(program, tmp_path, **settings)
     loaded = set(run.stderr.split())
     assert "click" in loaded
     assert loaded & set(NEEDLESS) == set()
@@ -150,15 +143,18 @@ def test_streams_can_be_closed(todo: Todo, tmp_path: Path, arguments: str, statu
 def test_a_shell_can_complete_commands_and_ids(todo: Todo, tmp_path: Path) -> None:
     task = get_id(todo("add", "Buy milk", TODO_USER="ann"))
 
-    def complete(line: str) -> list[str]:
+    def complete(line: str, user: str = "ann") -> list[str]:
         words = len(line.split()) - (not line.endswith(" "))
         settings = {"_TODO_COMPLETE": "bash_complete", "COMP_WORDS": line, "COMP_CWORD": str(words)}
-        return [answer.partition(",")[2] for answer in run_todo(tmp_path, TODO_USER="ann", **settings).stdout.split()]
+        return [answer.partition(",")[2] for answer in run_todo(tmp_path, TODO_USER=user, **settings).stdout.split()]
 
     assert complete("todo re") == ["rename", "reopen"]
     assert complete("todo done ") == [task]
     assert complete(f"todo done {task[:6]}") == [task]
     assert complete("todo done zz") == []
+    kept = tmp_path / "data" / "todo" / ".env"
+    kept.write_text("TODO_USER=bob\n")  # a completion reads the file that its command would
+    assert complete("todo done ", user="") == []
     assert "complete" in run_todo(tmp_path, _TODO_COMPLETE="bash_source").stdout
 
 

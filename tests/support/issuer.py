@@ -51,18 +51,14 @@ class SigningKey:
 
     def sign(self, claims: Mapping[str, Any] | bytes, **header: Any) -> str:
         """Signs any claims, valid or not."""
-        return compact(
-            {"alg": self.algorithm, "kid": self.kid, **header},
-            claims,
-            lambda signed: jwt.get_algorithm_by_name(self.algorithm).sign(signed, self.private),
-        )
+        return compact({"alg": self.algorithm, "kid": self.kid, **header}, claims, self._sign)
 
     def sign_without_kid(self, claims: Mapping[str, Any]) -> str:
-        return compact(
-            {"alg": self.algorithm},
-            claims,
-            lambda signed: jwt.get_algorithm_by_name(self.algorithm).sign(signed, self.private),
-        )
+        return compact({"alg": self.algorithm}, claims, self._sign)
+
+    def _sign(self, content: bytes) -> bytes:
+        signature: bytes = jwt.get_algorithm_by_name(self.algorithm).sign(content, self.private)
+        return signature
 
 
 def compact(

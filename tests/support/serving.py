@@ -110,6 +110,21 @@ def environment(**settings: str) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not ours.match(name)} | settings
 
 
+def run_python(program: str, directory: Path, **settings: str) -> "subprocess.CompletedProcess[str]":
+    """Runs a program in a process of its own, which has to succeed."""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=directory,
+        env=environment(**settings),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done
+
+
 @contextmanager
 def serving(directory: Path, database_url: str, *options: str, **settings: str) -> Iterator[Server]:
     """A `todo serve` on a free port, until the end of the block."""

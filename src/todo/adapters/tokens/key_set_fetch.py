@@ -18,7 +18,7 @@ MAX_SIZE = 1024 * 1024  # bytes
 
 
 class KeySetError(Exception):
-    """Why no key set could be fetched. Contains nothing that the issuer chose, so it can be logged."""
+    """Why no key set could be fetched. Safe to log: of what the issuer chose it has at most an address."""
 
 
 async def fetch_key_set(url: str) -> KeySet:
@@ -79,7 +79,7 @@ async def _download(url: str) -> bytes:
 
 
 def _describe_target(url: str, response: httpx.Response) -> str:
-    """Where a redirect leads; no more of it than can be of no harm in a log."""
+    """Where a redirect leads, if that can be logged: no user name, no query."""
     target = httpx.URL(url).join(response.headers["Location"])
     is_harmless = re.fullmatch(r"https?://[A-Za-z0-9._:/\[\]-]{1,200}", str(target))
     return str(target) if is_harmless else "the address of the keys themselves"

@@ -13,7 +13,6 @@ from todo.domain.refusals import InvalidToken
 HMAC = ("HS256",)
 ASYMMETRIC = ("EdDSA", "ES256", "ES512", "RS256", "PS256", "Ed25519", "Ed448")
 
-_EDWARDS_CURVES = ("Ed25519", "Ed448")
 _MIN_RSA_BITS = 2048  # RFC 7518, sections 3.3 and 3.5
 _ALGORITHMS = {
     ("OKP", "Ed25519"): "Ed25519",
@@ -35,11 +34,15 @@ class Key:
     material: Any = field(repr=False)
 
     def is_for(self, algorithm: object) -> bool:
-        return algorithm == self.algorithm or (algorithm == "EdDSA" and self.algorithm in _EDWARDS_CURVES)
+        return algorithm in (self.algorithm, _older_name(self.algorithm))
 
     def verify(self, signing_input: bytes, signature: bytes) -> bool:
-        name = "EdDSA" if self.algorithm in _EDWARDS_CURVES else self.algorithm
-        return jwt.get_algorithm_by_name(name).verify(signing_input, self.material, signature)
+        return jwt.get_algorithm_by_name(_older_name(self.algorithm)).verify(signing_input, self.material, signature)
+
+
+def _older_name(algorithm: str) -> str:
+    """As PyJWT, and issuers from before RFC 9864, call it."""
+    return "EdDSA" if algorithm in ("Ed25519", "Ed448") else algorithm
 
 
 class KeySet:
@@ -130,8 +133,7 @@ def _parse_key(jwk: _Jwk) -> Key | None:
     is_for_signatures = jwk.use in (None, "sig") and (jwk.key_ops is None or "verify" in jwk.key_ops)
     if algorithm is None or not is_for_signatures:
         return None
-    name = "EdDSA" if algorithm in _EDWARDS_CURVES else algorithm
-    if jwk.alg not in (None, algorithm, name):
+    if jwk.alg not in (None, algorithm, _older_name(algorithm)):
         return None
-    material = jwt.PyJWK(msgspec.to_builtins(jwk), name).key
+    material = jwt.PyJWK(msgspec.to_builtins(jwk), _older_name(algorithm)).key
     return None if jwk.kty == "RSA" and material.key_size < _MIN_RSA_BITS else Key(algorithm, material)

@@ -92,7 +92,7 @@ class JwtVerifier:
         if self._keys.algorithms != HMAC:
             yield make_check(
                 "kid" not in jws.header or bool(jws.kid),
-                "it names its key" if jws.kid else "it names no key, and needs not if its issuer has one of the kind",
+                "it names its key" if jws.kid else "it names no key, so its issuer must have one for its algorithm",
                 "The token's key ID (kid) is not a string, or empty.",
             )
         yield from self._rules.check(jws, self._now())

@@ -1,4 +1,4 @@
-"""The commands of whoever runs the service: tokens, the database, and people."""
+"""The commands that administer the service: tokens, the database, and people."""
 
 import asyncio
 import re

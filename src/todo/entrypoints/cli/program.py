@@ -9,7 +9,7 @@ import rich_click as click
 from todo.domain.refusals import NotAuthenticated, Refusal
 from todo.entrypoints.cli import admin, login, tasks
 from todo.entrypoints.cli.output import prepare_streams, print_error
-from todo.settings import ENV_FILE, InvalidSetting, find_env_file
+from todo.settings import ENV_FILE, InvalidSetting
 
 REFUSED, WRONG_USAGE, INTERRUPTED = 1, 2, 130  # exit statuses; 0 is done. Shells use the last for an end by SIGINT
 
@@ -22,8 +22,8 @@ REFUSED, WRONG_USAGE, INTERRUPTED = 1, 2, 130  # exit statuses; 0 is done. Shell
 def cli(context: click.Context, server: str | None, env_file: str | None) -> None:
     """Your tasks, and a REST API for many people's.
 
-    Settings are read from the environment, then from a file: for commands that work on tasks .env in the data
-    directory, for all others rather .env in the current folder. Any unique prefix of an ID works; `todo list` shows the
+    Settings are read from the environment, then from a file. Commands that work on tasks read .env in the data
+    directory; all others prefer .env in the current folder. Any unique prefix of an ID works; `todo list` shows the
     shortest one.
     """
     if env_file is not None:
@@ -32,7 +32,7 @@ def cli(context: click.Context, server: str | None, env_file: str | None) -> Non
     is_for_tasks = command is not None and any(option.name == "server" for option in command.params)
     if server is not None and command is not None and not is_for_tasks:
         raise click.UsageError(f"todo {command.name} takes no --server; it works with the settings of this machine")
-    context.obj = find_env_file(os.environ, is_for_tasks=is_for_tasks)
+    context.obj = is_for_tasks
 
 
 for command in (*tasks.COMMANDS, *login.COMMANDS, *admin.COMMANDS):

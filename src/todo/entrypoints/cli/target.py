@@ -48,8 +48,9 @@ def find_target(server: str | None) -> Target:
 def get_env_file() -> EnvFile | None:
     """The one from which this command reads settings. Raises InvalidSetting."""
     context = get_current_context(silent=True)
-    # A shell that completes a line runs no command.
-    return find_env_file(os.environ, is_for_tasks=True) if context is None else context.find_root().obj
+    # Not known while a shell completes a line: what it completes are tasks.
+    is_for_tasks = context is None or context.find_root().obj is not False
+    return find_env_file(os.environ, is_for_tasks=is_for_tasks)
 
 
 def load_server_settings() -> ServerSettings:

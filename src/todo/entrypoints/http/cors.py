@@ -24,7 +24,7 @@ class Cors:
         """The headers that answer a preflight; None if this is no preflight, or its origin is not allowed."""
         if self._allow_origin(request) is None or _first(request, b"access-control-request-method") is None:
             return None
-        # Whatever the page sends: libraries for tracing and error reporting add headers of their own.
+        # All that the page asks for: libraries for tracing and error reporting add headers of their own.
         wanted = _first(request, b"access-control-request-headers") or b""
         return [
             (b"access-control-allow-methods", _METHODS),
