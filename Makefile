@@ -37,8 +37,11 @@ format: .venv/ready  ## Format, and fix what the linter can fix.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-lock: .venv/ready  ## Update the lock file to the newest versions. Needs uv.
-	uv pip compile --universal --python-version 3.11 --generate-hashes --group dev --upgrade --no-header -o requirements.lock pyproject.toml
+COMPILE := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header
+
+lock: .venv/ready  ## Update the lock files (of the service, and with the tools of its developers) to the newest versions. Needs uv.
+	$(COMPILE) --group dev --upgrade -o requirements-dev.lock
+	$(COMPILE) --extra otel --constraint requirements-dev.lock -o requirements.lock
 
 # A real Better Auth for the tests, if Node.js is installed. Without it those tests are skipped; in CI they fail.
 tests/better_auth/node_modules: tests/better_auth/package-lock.json
@@ -56,9 +59,9 @@ benchmarks/.venv/ready: benchmarks/peers/requirements.txt
 
 # The lock file lists everything. Without --no-deps, pip would look for newer releases of what a package requires with
 # an extra (coverage[toml]), and reject them because they have no hash. pip check finds what the lock file might miss.
-.venv/ready: requirements.lock pyproject.toml
+.venv/ready: requirements-dev.lock pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-dev.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	$(BIN)/python -m pip --quiet check
 	touch $@

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.support.certificates import Certificate, self_signed
 from tests.support.databases import (
     OwnPostgres,
     PostgresServer,
@@ -14,6 +15,7 @@ from tests.support.databases import (
     postgres_server,
     sqlite_url,
 )
+from tests.support.reverse_proxies import NGINX, nginx
 from tests.support.serving import Server, serving
 
 settings.register_profile("todo", deadline=None)  # a slow machine is not a failure
@@ -67,17 +69,54 @@ def empty_database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return url
 
 
-@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
-def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Shared by all tests, one on each database; each test uses people of its own."""
+ORIGINS = "https://app.example.com"
+
+
+@pytest.fixture(scope="session")
+def sqlite_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     directory = tmp_path_factory.mktemp("server")
-    if request.param == "sqlite":
-        with serving(directory, sqlite_url(directory / "todo.db"), CORS_ORIGINS="https://app.example.com") as running:
-            yield running
-    else:
-        postgres: PostgresServer = request.getfixturevalue("postgres")
-        with (
-            postgres_database(postgres) as url,
-            serving(directory, url, CORS_ORIGINS="https://app.example.com") as running,
-        ):
-            yield running
+    with serving(directory, sqlite_url(directory / "todo.db"), CORS_ORIGINS=ORIGINS) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def postgresql_server(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with (
+        postgres_database(postgres) as url,
+        serving(tmp_path_factory.mktemp("server"), url, CORS_ORIGINS=ORIGINS) as running,
+    ):
+        yield running
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    return self_signed(tmp_path_factory.mktemp("certificate"))
+
+
+@pytest.fixture(scope="session")
+def nginx_server(certificate: Certificate, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """TLS, HTTP/2, compression, and a path; needs nginx."""
+    if NGINX is None and not os.environ.get("CI"):
+        pytest.skip("needs nginx")
+    directory = tmp_path_factory.mktemp("nginx")
+    url = sqlite_url(directory / "todo.db")
+    with (
+        serving(directory, url, "--root-path", "/todo", CORS_ORIGINS=ORIGINS) as running,
+        nginx(directory, running, certificate) as address,
+        running.behind(address) as seen,
+    ):
+        yield seen
+
+
+@pytest.fixture(scope="session", params=["sqlite", "postgresql", "nginx"])
+def server(request: pytest.FixtureRequest) -> Server:
+    """Shared by all tests, one on each database and one behind a proxy; each test uses people of its own."""
+    running: Server = request.getfixturevalue(f"{request.param}_server")
+    return running
+
+
+@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+def direct_server(request: pytest.FixtureRequest) -> Server:
+    """For what a proxy would do in its own way."""
+    running: Server = request.getfixturevalue(f"{request.param}_server")
+    return running

@@ -11,6 +11,8 @@ CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
 
 def test_schemathesis_finds_nothing(server: Server, tmp_path: Path) -> None:
     person = server.person()
+    # nginx answers TRACE by itself, without an Allow header.
+    excluded = ["--exclude-checks=unsupported_method"] if server.url.startswith("https:") else []
     run = subprocess.run(
         [
             Path(sys.executable).with_name("schemathesis"),
@@ -19,6 +21,8 @@ def test_schemathesis_finds_nothing(server: Server, tmp_path: Path) -> None:
             f"{server.url}/openapi.json",
             f"--header=Authorization: Bearer {person.token}",
             "--checks=all",
+            *excluded,
+            "--tls-verify=false",
             "--max-examples=15",
             "--generation-database=none",
             "--no-color",

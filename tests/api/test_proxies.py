@@ -1,90 +1,22 @@
-"""Behind real proxies, as docs/deploy.md configures them."""
+"""Behind real proxies and in other servers, as docs/deploy.md says."""
 
+import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from datetime import UTC, datetime, timedelta
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
 
 from tests.support import browser
 from tests.support.databases import free_port, migrated, sqlite_url
-from tests.support.serving import SECRET, Server, run_python, serving, signed
-
-DEPLOY = (Path(__file__).parents[2] / "docs" / "deploy.md").read_text()
-PATH = f"{os.environ['PATH']}:/usr/sbin"
-NGINX, APACHE, CADDY = (shutil.which(name, path=PATH) for name in ("nginx", "apache2", "caddy"))
-
-
-@contextmanager
-def running(port: int, *command: str | Path) -> Iterator[None]:
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-        try:
-            for _ in range(500):
-                with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-                    break
-                assert process.poll() is None, process.stdout and process.stdout.read()
-                time.sleep(0.02)  # there is no event for it
-            yield
-        finally:
-            process.terminate()
-            process.wait(timeout=20)
-
-
-def make_certificate(directory: Path) -> None:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "todo.example.com")])
-    now = datetime.now(UTC)
-    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-    builder = builder.not_valid_before(now).not_valid_after(now + timedelta(days=1))
-    (directory / "todo.pem").write_bytes(builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM))
-    secret = key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
-    (directory / "todo.key").write_bytes(secret)
-
-
-@contextmanager
-def nginx(directory: Path, server: Server) -> Iterator[str]:
-    """The URL of a service behind nginx: TLS, HTTP/2, compression, and a path."""
-    assert NGINX is not None
-    port = free_port()
-    make_certificate(directory)
-    [site] = re.findall(r"```nginx\n(.*?)```", DEPLOY, re.DOTALL)
-    site = site.replace("127.0.0.1:8000", f"{server.address[0]}:{server.address[1]}")
-    site = site.replace("listen 443", f"listen 127.0.0.1:{port}").replace("/etc/ssl/", f"{directory}/")
-    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    folders = "".join(f"{kind}_temp_path {directory}/{kind};" for kind in kinds)
-    user = "user root;" if os.geteuid() == 0 else ""
-    (directory / "nginx.conf").write_text(
-        f"{user} daemon off; pid {directory}/pid; error_log stderr; events {{}}"
-        f" http {{ access_log off; types {{}} {folders} {site} }}"
-    )
-    with running(port, NGINX, "-p", directory, "-e", "stderr", "-c", directory / "nginx.conf"):
-        yield f"https://127.0.0.1:{port}/todo"
-
-
-@pytest.fixture(scope="module")
-def behind_nginx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    if NGINX is None and not os.environ.get("CI"):
-        pytest.skip("needs nginx")
-    directory = tmp_path_factory.mktemp("nginx")
-    with (
-        serving(directory, sqlite_url(directory / "todo.db"), "--root-path", "/todo") as server,
-        nginx(directory, server) as url,
-    ):
-        yield url
+from tests.support.reverse_proxies import APACHE, CADDY, DEPLOY, ROOT, SYSTEMD, running
+from tests.support.serving import SECRET, TODO, Server, run_python, serving, signed
 
 
 @contextmanager
@@ -97,7 +29,7 @@ def open_client() -> Iterator[httpx.Client]:
 def check_tags_of_compressed_tasks(url: str, tag: str) -> None:
     """A task can be changed and revalidated with the tag that a compressing proxy made of the service's."""
     with open_client() as api:
-        task = api.post(f"{url}/api/tasks", json={"title": "Buy milk " * 20})
+        task = api.post(f"{url}/api/tasks", json={"title": "Buy milk " * 50})
         where = f"{url}/api/tasks/{task.json()['id']}"
         read = api.get(where)
         assert read.headers["content-encoding"] == "gzip"
@@ -109,8 +41,8 @@ def check_tags_of_compressed_tasks(url: str, tag: str) -> None:
         assert stale.status_code == 412
 
 
-def test_nginx_makes_tags_weak(behind_nginx: str) -> None:
-    check_tags_of_compressed_tasks(behind_nginx, 'W/"N"')
+def test_nginx_makes_tags_weak(nginx_server: Server) -> None:
+    check_tags_of_compressed_tasks(nginx_server.url, 'W/"N"')
 
 
 @pytest.mark.skipif(APACHE is None and not os.environ.get("CI"), reason="needs apache2")
@@ -127,15 +59,15 @@ def test_apache_adds_to_tags(tmp_path: Path) -> None:
             check_tags_of_compressed_tasks(f"http://127.0.0.1:{port}", '"N-gzip"')
 
 
-def test_addresses_lead_through_the_proxy(behind_nginx: str) -> None:
-    origin = behind_nginx.removesuffix("/todo")
+def test_addresses_lead_through_the_proxy(nginx_server: Server) -> None:
+    origin = nginx_server.url.removesuffix("/todo")
     with open_client() as api:
-        made = [api.post(f"{behind_nginx}/api/tasks", json={"title": "x"}) for _ in range(3)]
+        made = [api.post(f"{nginx_server.url}/api/tasks", json={"title": "x"}) for _ in range(3)]
         assert api.get(origin + made[0].headers["location"]).json() == made[0].json()
-        page = api.get(f"{behind_nginx}/api/tasks?limit=2")
+        page = api.get(f"{nginx_server.url}/api/tasks?limit=2")
         assert api.get(origin + page.links["next"]["url"]).status_code == 200
-        assert api.get(f"{behind_nginx}/openapi.json").json()["servers"] == [{"url": "/todo"}]
-        assert api.get(f"{behind_nginx}/api//tasks").status_code == 200  # nginx merges slashes
+        assert api.get(f"{nginx_server.url}/openapi.json").json()["servers"] == [{"url": "/todo"}]
+        assert api.get(f"{nginx_server.url}/api//tasks").status_code == 200  # nginx merges slashes
 
 
 @pytest.mark.skipif(CADDY is None and not os.environ.get("CI"), reason="needs Caddy")
@@ -157,17 +89,52 @@ def test_caddy_works_with_the_configuration_in_the_docs(tmp_path: Path, monkeypa
             assert api.patch(url + made.headers["location"], json={"completed": True}, headers=changed).is_success
 
 
-def test_it_is_http_2(behind_nginx: str) -> None:
-    command = ["curl", "-sk", "--http2", "-o", "/dev/null", "-w", "%{http_version}", f"{behind_nginx}/health/live"]
+def test_it_is_http_2(nginx_server: Server) -> None:
+    command = ["curl", "-sk", "--http2", "-o", "/dev/null", "-w", "%{http_version}", f"{nginx_server.url}/health/live"]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "2"
 
 
 @browser.needs_browser
 @pytest.mark.parametrize("path", ["/docs", "/docs/"])
-def test_the_docs_are_shown_below_a_path(behind_nginx: str, tmp_path: Path, path: str) -> None:
-    document = browser.render(behind_nginx + path, tmp_path)
+def test_the_docs_are_shown_below_a_path(nginx_server: Server, tmp_path: Path, path: str) -> None:
+    document = browser.render(nginx_server.url + path, tmp_path)
     assert "List your tasks" in document
     assert "/todo" in document
+
+
+@pytest.mark.skipif(SYSTEMD is None and not os.environ.get("CI"), reason="needs systemd-analyze")
+def test_the_systemd_unit_is_valid(tmp_path: Path) -> None:
+    assert SYSTEMD is not None
+    [unit] = re.findall(r"```ini\n(.*?)```", DEPLOY, re.DOTALL)
+    (tmp_path / "todo.service").write_text(unit.replace("/opt/todo/.venv/bin/todo", str(TODO)))
+    command = [SYSTEMD, "verify", "--man=no", str(tmp_path / "todo.service")]
+    checked = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (checked.returncode, checked.stderr) == (0, "")
+
+
+def test_the_commands_of_the_container_file_make_a_service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a container: in an empty folder, and with an empty virtual environment."""
+    [file] = re.findall(r"```dockerfile\n(.*?)```", DEPLOY, re.DOTALL)
+    lines = re.findall(r"^([A-Z]+) (.*)$", file.replace("\\\n", ""), re.MULTILINE)
+    app = tmp_path / "app"
+    app.mkdir()
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "python"], check=True)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'python' / 'bin'}:{os.environ['PATH']}")
+    for instruction, arguments in lines:
+        if instruction == "COPY":
+            *sources, target = arguments.split()
+            for source in sources:
+                path = ROOT / source
+                copy = shutil.copytree if path.is_dir() else shutil.copy
+                copy(path, app / target)
+        elif instruction == "RUN":
+            subprocess.run(arguments, shell=True, cwd=app, check=True)
+    port = free_port()
+    command = json.loads(dict(lines)["CMD"].replace("8000", str(port)))
+    monkeypatch.setenv("DATABASE_URL", sqlite_url(tmp_path / "todo.db"))
+    monkeypatch.setenv("BETTER_AUTH_SECRET", SECRET)
+    with running(port, *command), open_client() as api:
+        assert api.post(f"http://127.0.0.1:{port}/api/tasks", json={"title": "x"}).status_code == 201
 
 
 HOSTS = {

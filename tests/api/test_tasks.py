@@ -173,12 +173,13 @@ class TestList:
         for changed in (cursor[1][:-1], cursor[1] + "A", cursor[1] + "=", cursor[1] + "%0a", cursor[1] * 2):
             is_problem(ann.api.get(f"/api/tasks?limit=1&cursor={changed}"), 400)
 
-    def test_a_long_list_comes_whole_in_chunks_and_over_http_1_0_without(self, server: Server, ann: Person) -> None:
+    def test_a_long_list_comes_whole_in_chunks_and_over_http_1_0_without(self, direct_server: Server) -> None:
+        ann = direct_server.person()
         added = [ann.add(f"Task {n}")["id"] for n in range(1001)]
         response = ann.api.get("/api/tasks")
         assert [task["id"] for task in response.json()] == added[::-1]
         assert response.headers["transfer-encoding"] == "chunked"
-        with socket.create_connection(server.address, timeout=10) as old_client:
+        with socket.create_connection(direct_server.address, timeout=10) as old_client:
             old_client.sendall(f"GET /api/tasks HTTP/1.0\r\nAuthorization: Bearer {ann.token}\r\n\r\n".encode())
             head, _, body = old_client.makefile("rb").read().partition(b"\r\n\r\n")
         assert b"chunked" not in head

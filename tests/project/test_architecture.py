@@ -110,12 +110,19 @@ def test_the_example_of_env_names_every_setting_and_no_other() -> None:
     assert sorted(named) == sorted(field.upper() for field in fields)
 
 
-def test_the_lock_file_has_hashes_and_names_no_host() -> None:
-    lock = (ROOT / "requirements.lock").read_text()
-    requirements = re.findall(r"^[a-z0-9-]+==", lock, re.MULTILINE)
-    assert len(requirements) > 50
-    assert len(re.findall(r"^[a-z0-9-]+==[^\n]*\\\n    --hash=sha256:", lock, re.MULTILINE)) == len(requirements)
+def read_lock(name: str) -> list[str]:
+    """Its requirements, each of which has a version and a hash."""
+    lock = (ROOT / name).read_text()
     assert "://" not in lock
+    requirements = re.findall(r"^([a-z0-9-]+==\S+).*\\\n    --hash=sha256:", lock, re.MULTILINE)
+    assert len(requirements) == len(re.findall(r"^[a-z0-9-]+==", lock, re.MULTILINE))
+    return requirements
+
+
+def test_what_is_deployed_has_the_versions_of_what_is_tested() -> None:
+    deployed, tested = read_lock("requirements.lock"), read_lock("requirements-dev.lock")
+    assert len(deployed) > 20
+    assert set(deployed) < set(tested)
 
 
 @pytest.mark.parametrize("file", sorted(PACKAGE.rglob("*.py")), ids=lambda file: str(file.relative_to(PACKAGE)))

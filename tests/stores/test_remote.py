@@ -4,24 +4,17 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from datetime import UTC, datetime
-from ipaddress import ip_address
 from itertools import repeat
-from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
 
 from tests.stores.contract import EVERYTHING, TaskStoreContract
 from tests.support.builders import a_task, add_task, later, remove, revision, save, somebody
+from tests.support.certificates import Certificate
 from tests.support.proxy import Way, answers, loses_the_answer, never_answers, proxy, resets
 from tests.support.serving import Server, signed
 from todo.adapters import remote
-from todo.adapters.remote import NotATodoServer, RemoteTaskStore
+from todo.adapters.remote import NotATodoServer, RemoteTaskStore, Untrusted
 from todo.domain.ports import Change, TaskStore
 from todo.domain.refusals import InvalidField, InvalidToken, TaskChanged, Unavailable
 from todo.domain.task import UserId
@@ -33,7 +26,10 @@ def store_at(url: str) -> RemoteTaskStore:
 
 class TestRemoteTaskStore(TaskStoreContract):
     @pytest.fixture
-    async def store(self, server: Server) -> AsyncIterator[TaskStore]:
+    async def store(
+        self, server: Server, certificate: Certificate, monkeypatch: pytest.MonkeyPatch
+    ) -> AsyncIterator[TaskStore]:
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate.file))
         store = store_at(server.url)
         yield store
         await store.close()
@@ -55,13 +51,13 @@ def owner() -> UserId:
 
 
 @pytest.fixture
-def broken(server: Server, monkeypatch: pytest.MonkeyPatch) -> Broken:
+def broken(direct_server: Server, monkeypatch: pytest.MonkeyPatch) -> Broken:
     """A store whose first connections to the server fail in these ways."""
     monkeypatch.setattr(remote, "pauses", lambda *_: repeat(0.01))
 
     @asynccontextmanager
     async def opened(*ways: Way, seconds: float = remote.TIMEOUT) -> AsyncIterator[RemoteTaskStore]:
-        with proxy(server.address, *ways) as way:
+        with proxy(direct_server.address, *ways) as way:
             store = RemoteTaskStore(way.url, lambda user: signed({"sub": user}), timeout=seconds)
             try:
                 yield store
@@ -132,15 +128,15 @@ async def test_another_server_is_recognised(broken: Broken, owner: UserId, way: 
                 await asking
 
 
-async def test_a_wrong_path_is_recognised(server: Server, owner: UserId) -> None:
-    store = store_at(f"{server.url}/docs")
+async def test_a_wrong_path_is_recognised(direct_server: Server, owner: UserId) -> None:
+    store = store_at(f"{direct_server.url}/docs")
     with pytest.raises(NotATodoServer):
         await store.list(owner, EVERYTHING)
     await store.close()
 
 
-async def test_a_token_is_not_sent_where_a_redirect_leads(broken: Broken, server: Server, owner: UserId) -> None:
-    with proxy(server.address) as elsewhere:
+async def test_a_token_is_not_sent_where_a_redirect_leads(broken: Broken, direct_server: Server, owner: UserId) -> None:
+    with proxy(direct_server.address) as elsewhere:
         location = f"Location: {elsewhere.url}/api/tasks"
         redirect = answers(f"HTTP/1.1 307 Temporary Redirect\r\n{location}\r\nContent-Length: 0\r\n\r\n".encode())
         async with broken(redirect) as store:
@@ -149,12 +145,9 @@ async def test_a_token_is_not_sent_where_a_redirect_leads(broken: Broken, server
         assert elsewhere.connections == 0
 
 
-async def test_a_server_with_an_untrusted_certificate_gets_no_token(
-    owner: UserId, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(remote, "ATTEMPTS", 1)
+async def test_a_server_with_an_untrusted_certificate_gets_no_token(owner: UserId, certificate: Certificate) -> None:
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    tls.load_cert_chain(self_signed(tmp_path))
+    tls.load_cert_chain(*certificate)
     heard: list[bytes] = []
 
     async def hear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -163,40 +156,18 @@ async def test_a_server_with_an_untrusted_certificate_gets_no_token(
 
     async with await asyncio.start_server(hear, "127.0.0.1", 0, ssl=tls) as listening:
         store = store_at(f"https://127.0.0.1:{listening.sockets[0].getsockname()[1]}")
-        with pytest.raises(Unavailable, match="CERTIFICATE_VERIFY_FAILED"):
+        with pytest.raises(Untrusted, match=r"self-signed certificate\. SSL_CERT_FILE"):
             await revision(store, owner)
         await store.close()
     assert heard == []
 
 
-def self_signed(directory: Path) -> Path:
-    """A certificate for 127.0.0.1, and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(datetime(2020, 1, 1, tzinfo=UTC))
-        .not_valid_after(datetime(2040, 1, 1, tzinfo=UTC))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
-        .sign(key, SHA256())
-    )
-    file = directory / "certificate.pem"
-    file.write_bytes(
-        certificate.public_bytes(Encoding.PEM) + key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    )
-    return file
-
-
-async def test_refusals_are_those_of_the_server(server: Server, owner: UserId) -> None:
-    store = RemoteTaskStore(server.url, lambda _: "x.y.z")
+async def test_refusals_are_those_of_the_server(direct_server: Server, owner: UserId) -> None:
+    store = RemoteTaskStore(direct_server.url, lambda _: "x.y.z")
     with pytest.raises(InvalidToken, match="malformed"):
         await store.list(owner, EVERYTHING)
     await store.close()
-    store = store_at(server.url)
+    store = store_at(direct_server.url)
     task = (await add_task(store, a_task(owner))).task
     with pytest.raises(InvalidField, match="500 is the most") as refused:
         await store.apply(owner, [Change(task, task._replace(title="x" * 501))])

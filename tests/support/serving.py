@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from copy import copy
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -32,13 +33,28 @@ def signed(claims: Mapping[str, Any] | None = None, *, secret: str = SECRET, **h
     return keep_secret(jwt.encode(merged, secret, algorithm="HS256", headers=header or None))
 
 
-# httpx would load every certificate authority for each client; the tests speak no TLS.
-_NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+def _make_tls_context() -> ssl.SSLContext:
+    """Trusts no authority, which httpx would load for each client, and needs none: certificates are made for tests."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
 
 
-def client(url: str, authorization: str | None = None) -> httpx.Client:
+_TLS = _make_tls_context()
+
+
+class Client(httpx.Client):
+    """Can also follow an address in a response, which has the path of the service in it."""
+
+    def build_request(self, method: str, url: Any, **more: Any) -> httpx.Request:
+        path = self.base_url.path
+        return super().build_request(method, str(url).removeprefix(path) if path != "/" else url, **more)
+
+
+def client(url: str, authorization: str | None = None) -> Client:
     headers = {} if authorization is None else {"Authorization": authorization}
-    return httpx.Client(base_url=url, headers=headers, timeout=20, verify=_NO_TLS)
+    return Client(base_url=url, headers=headers, timeout=20, verify=_TLS, http2=True)
 
 
 class Person:
@@ -79,6 +95,16 @@ class Server:
         person = Person(self.url, user_id)
         self._people.append(person)
         return person
+
+    @contextmanager
+    def behind(self, url: str) -> Iterator["Server"]:
+        """The same server as the clients of a proxy see it."""
+        seen = copy(self)
+        seen.url, seen.anybody, seen._people = url, client(url), []
+        try:
+            yield seen
+        finally:
+            seen.close()
 
     @property
     def address(self) -> tuple[str, int]:

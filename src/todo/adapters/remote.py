@@ -1,6 +1,7 @@
 """The TaskStore that calls a todo server: the client's end of the HTTP contract."""
 
 import asyncio
+import re
 import ssl
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
@@ -39,12 +40,16 @@ class NotATodoServer(Refusal):
     """What answers does not follow the contract."""
 
 
+class Untrusted(Refusal):
+    """The server's certificate is not from an authority that this machine trusts."""
+
+
 class RemoteTaskStore:
     """``get_token`` returns a person's token, from which the server knows whose tasks are meant.
 
     Reads are retried when the connection breaks or the answer is 503, and so are additions, each of which has an
     Idempotency-Key. Other changes are retried only if they were never sent. Redirects are not followed: a token goes
-    to ``url`` and nowhere else. Every call may raise NotATodoServer.
+    to ``url`` and nowhere else. Every call may raise NotATodoServer and Untrusted.
     """
 
     def __init__(
@@ -125,6 +130,11 @@ class RemoteTaskStore:
             async with asyncio.timeout(self._timeout):
                 response = await self._send(request, is_repeatable)
         except (httpx.TransportError, TimeoutError) as error:
+            if reason := _distrust(error):
+                raise Untrusted(
+                    f"The certificate of {self._url} is not trusted: {reason}. SSL_CERT_FILE can name a certificate to"
+                    " trust."
+                ) from None
             raise Unavailable(f"The server {self._url} is away: {_describe(error)}. Try again soon.") from None
         if not response.is_success:
             raise self._refusal(response, names_task=bool(path) or method == "POST")
@@ -138,8 +148,9 @@ class RemoteTaskStore:
                 if response.status_code != 503 or not is_repeatable:
                     return response
                 wait += _parse_retry_after(response.headers.get("Retry-After", ""))
-            except (httpx.ConnectError, httpx.ConnectTimeout):
-                pass  # the request was never sent
+            except (httpx.ConnectError, httpx.ConnectTimeout) as error:  # the request was never sent
+                if _distrust(error):
+                    raise
             except httpx.TransportError:
                 if not is_repeatable:
                     raise
@@ -187,6 +198,12 @@ class RemoteTaskStore:
 def _parse_retry_after(value: str) -> float:
     """Seconds (RFC 9110, section 10.2.3); a date counts as none."""
     return float(value) if value.isdecimal() else 0
+
+
+def _distrust(error: Exception) -> str | None:
+    """Why a certificate was rejected, if that is the error; httpx has no class of its own for it."""
+    found = re.search(r"certificate verify failed: (.*) \(", str(error))
+    return found and found[1]
 
 
 def _describe(error: Exception) -> str:

@@ -1,0 +1,55 @@
+"""Real proxies in front of the service, as docs/deploy.md configures them."""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from tests.support.certificates import Certificate
+from tests.support.databases import free_port
+from tests.support.serving import Server
+
+ROOT = Path(__file__).parents[2]
+DEPLOY = (ROOT / "docs" / "deploy.md").read_text()
+PATH = f"{os.environ['PATH']}:/usr/sbin"
+NGINX, APACHE, CADDY = (shutil.which(name, path=PATH) for name in ("nginx", "apache2", "caddy"))
+SYSTEMD = shutil.which("systemd-analyze")
+
+
+@contextmanager
+def running(port: int, *command: str | Path) -> Iterator[None]:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        try:
+            for _ in range(500):
+                with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+                    break
+                assert process.poll() is None, process.stdout and process.stdout.read()
+                time.sleep(0.02)  # there is no event for it
+            yield
+        finally:
+            process.terminate()
+            process.wait(timeout=20)
+
+
+@contextmanager
+def nginx(directory: Path, server: Server, certificate: Certificate) -> Iterator[str]:
+    """The URL of a service behind nginx: TLS, HTTP/2, compression, and a path."""
+    assert NGINX is not None
+    port = free_port()
+    [site] = re.findall(r"```nginx\n(.*?)```", DEPLOY, re.DOTALL)
+    site = site.replace("127.0.0.1:8000", f"{server.address[0]}:{server.address[1]}")
+    site = site.replace("listen 443", f"listen 127.0.0.1:{port}").replace("/etc/ssl/", f"{certificate.file.parent}/")
+    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    folders = "".join(f"{kind}_temp_path {directory}/{kind};" for kind in kinds)
+    user = "user root;" if os.geteuid() == 0 else ""
+    (directory / "nginx.conf").write_text(
+        f"{user} daemon off; pid {directory}/pid; error_log stderr; events {{}}"
+        f" http {{ access_log off; types {{}} {folders} {site} }}"
+    )
+    with running(port, NGINX, "-p", directory, "-e", "stderr", "-c", directory / "nginx.conf"):
+        yield f"https://127.0.0.1:{port}/todo"
