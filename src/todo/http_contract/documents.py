@@ -118,7 +118,9 @@ def make_edit(body: Struct) -> Edit:
 
 
 def creation_body(task: Task) -> dict[str, Any]:
-    return {name: getattr(task, name) for name, _, rule in FIELDS if rule.at_creation}
+    """The fields that a new task would not have by itself."""
+    values = {name: (getattr(task, name), rule) for name, _, rule in FIELDS if rule.at_creation}
+    return {name: value for name, (value, rule) in values.items() if rule.is_required or value != rule.default(name)}
 
 
 def change_body(before: Task, after: Task) -> dict[str, Any]:
