@@ -44,6 +44,7 @@ class Task(NamedTuple):
 
     id: UUID
     title: Annotated[str, Text(max_length=500, is_required=True)]
+    notes: Annotated[str | None, Text(max_length=8192)]
     completed: Annotated[bool, Flag(at_creation=False)]
     owner: UserId
     created_at: datetime
@@ -91,6 +92,7 @@ class Edit:
     """Values for some fields of a task, new or not, each of which keeps its rule. Raises InvalidField."""
 
     title: str | Unset = UNSET
+    notes: str | Unset | None = UNSET
     completed: bool | Unset = UNSET
     named: dict[str, Any] = field(init=False, repr=False, compare=False)  # the values of the fields that are named
 

@@ -73,6 +73,7 @@ tasks = Table(
     Column("title", Text, nullable=False),
     # The title folded by the domain: neither database does it as Unicode says, nor as the other does.
     Column("title_folded", Text, nullable=False),
+    Column("notes", Text),
     Column("completed", Boolean, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),

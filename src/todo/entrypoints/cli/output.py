@@ -42,6 +42,11 @@ def escape(text: str) -> str:
     return "".join(c if c.isprintable() or c in _JOINERS else _escape_character(c) for c in text)
 
 
+def escape_lines(text: str) -> list[str]:
+    """As the lines that it has."""
+    return [escape(line) for line in text.replace("\r\n", "\n").split("\n")] if text else []
+
+
 def _escape_character(character: str) -> str:
     return " " if character.isspace() and character > "\x85" else character.encode("unicode_escape").decode()
 
@@ -72,6 +77,7 @@ def format_details(task: Task) -> str:
     lines = [
         ("id", str(task.id)),
         ("title", escape(task.title)),
+        *(("notes", line) for line in escape_lines(task.notes or "")),
         ("done", "yes" if task.completed else "no"),
         ("created", format_time(task.created_at)),
         ("changed", format_time(task.updated_at)),
