@@ -21,7 +21,7 @@ from benchmarks.side_by_side import COLUMNS
 from todo.adapters.sql.postgresql.database import PostgresqlDatabase
 from todo.adapters.sql.store import SqlTaskStore
 from todo.composition import make_tasks
-from todo.domain.ports import Filter
+from todo.domain.ports import Selection
 from todo.domain.task import Edit, Task, UserId
 from todo.domain.use_cases import Tasks
 
@@ -75,7 +75,7 @@ class Calls:
     async def prepare(self) -> None:
         for number in range(10):
             owner = UserId(f"person-{number}")
-            whole = (await self._store.list(owner, Filter(), limit=EACH)).tasks
+            whole = (await self._store.list(owner, Selection(), limit=EACH)).tasks
             self._pages[owner] = whole
 
     async def get(self) -> None:
@@ -93,8 +93,8 @@ class Calls:
 
     async def open_page(self) -> None:
         owner = self._owner()
-        after = self._pages[owner][EACH // 2].position
-        await self._store.list(owner, Filter(completed=False), after=after, limit=100)
+        after = Selection().position(self._pages[owner][EACH // 2])
+        await self._store.list(owner, Selection(completed=False), after=after, limit=100)
 
     async def create(self) -> None:
         await self._tasks.add(self._owner(), Edit(title="Task number 7: write the weekly report"))
@@ -106,8 +106,8 @@ class Calls:
 
     async def _page(self, place: int | None) -> None:
         owner = self._owner()
-        after = None if place is None else self._pages[owner][place - 1].position
-        await self._store.list(owner, Filter(), after=after, limit=100)
+        after = None if place is None else Selection().position(self._pages[owner][place - 1])
+        await self._store.list(owner, Selection(), after=after, limit=100)
 
 
 async def timed(call: Callable[[], Awaitable[None]]) -> float:

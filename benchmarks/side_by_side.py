@@ -35,7 +35,7 @@ TOKENS = {f"person-{n}": signed({"sub": f"person-{n}", "exp": 2**33}) for n in r
 BIG = "somebody with many"
 TOKENS[BIG] = signed({"sub": BIG, "exp": 2**33})
 
-COLUMNS = ("user_id", "id", "title", "title_folded", "completed", "created_at", "updated_at", "revision")
+COLUMNS = ("user_id", "id", "title", "search_text", "completed", "created_at", "updated_at", "revision")
 
 Request = tuple[str, str, str, str, str]
 """Method, path, token, If-None-Match and body."""

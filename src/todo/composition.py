@@ -69,7 +69,9 @@ def make_tasks(store: TaskStore) -> Tasks:
     """The use cases on a store, with a real clock and real ids."""
     from uuid_utils.compat import uuid7
 
-    return Tasks(store, clock=lambda: avoid_whole_second(datetime.now(UTC)), new_id=uuid7)
+    from todo.adapters.time_zones import is_time_zone
+
+    return Tasks(store, clock=lambda: avoid_whole_second(datetime.now(UTC)), new_id=uuid7, is_time_zone=is_time_zone)
 
 
 def avoid_whole_second(time: datetime) -> datetime:

@@ -21,7 +21,7 @@ from todo.adapters.sql.postgresql.connection import Connection, PreparedStatemen
 from todo.adapters.sql.postgresql.database import PostgresqlDatabase
 from todo.adapters.sql.postgresql.pool import Pool
 from todo.adapters.sql.store import SqlTaskStore
-from todo.domain.ports import Filter
+from todo.domain.ports import Selection
 from todo.domain.refusals import TaskChanged, Unavailable
 from todo.domain.task import Task
 
@@ -152,7 +152,7 @@ class TestAChangeWhoseConnectionBreaks:
                 await end_all_but_own(own)
                 await waits_for_a_lock(own, but=first)
             await changing
-        assert sorted(task.title for task in (await store.list(OWNER, Filter())).tasks) == titles
+        assert sorted(task.title for task in (await store.list(OWNER, Selection())).tasks) == titles
         assert await revision(store, OWNER) == 2
 
     async def test_after_it_was_applied_is_not_applied_twice(
@@ -160,7 +160,7 @@ class TestAChangeWhoseConnectionBreaks:
     ) -> None:
         lose_the_next_answer(monkeypatch)
         changed = await change(store, task)
-        assert sorted(task.title for task in (await store.list(OWNER, Filter())).tasks) == titles
+        assert sorted(task.title for task in (await store.list(OWNER, Selection())).tasks) == titles
         assert await revision(store, OWNER) == 2
         if isinstance(changed, Added):
             assert (changed.replayed, changed.task.revision) == (False, 2)
@@ -190,7 +190,7 @@ async def test_an_erasure_whose_answer_was_lost_does_not_report_an_unknown_perso
     lose_the_next_answer(monkeypatch)
     with pytest.raises(Unavailable, match="erased, or was never known"):
         await store.erase(OWNER)
-    assert (await store.list(OWNER, Filter())).tasks == []
+    assert (await store.list(OWNER, Selection())).tasks == []
     assert await store.erase(OWNER) is None
 
 
@@ -258,7 +258,7 @@ async def test_a_statement_without_an_answer_is_cancelled_at_the_timeout(url: st
         async with asyncio.timeout(10):
             while (await (await own.execute(left)).fetchone()) != (0,):
                 await own.execute("SELECT pg_stat_clear_snapshot()")
-    assert (await store.list(OWNER, Filter())).tasks == [task]
+    assert (await store.list(OWNER, Selection())).tasks == [task]
     await database.close()
 
 

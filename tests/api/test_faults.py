@@ -16,7 +16,7 @@ from tests.api.problems import is_problem
 from tests.support.builders import a_task, add_task
 from tests.support.serving import Server, application, serving, signed
 from todo.adapters.memory import MemoryTaskStore
-from todo.domain.ports import PAGE_LENGTH, Filter, Page
+from todo.domain.ports import PAGE_LENGTH, Page, Selection
 from todo.domain.task import Position, UserId
 
 
@@ -81,7 +81,7 @@ class Breaking(MemoryTaskStore):
     """Fails on the second page."""
 
     async def list(
-        self, owner: UserId, wanted: Filter, *, after: Position | None = None, limit: int = PAGE_LENGTH
+        self, owner: UserId, wanted: Selection, *, after: Position | None = None, limit: int = PAGE_LENGTH
     ) -> Page:
         if after is not None:
             raise RuntimeError("with a title in it")
@@ -114,7 +114,7 @@ class Counting(MemoryTaskStore):
     lists = 0
 
     async def list(
-        self, owner: UserId, wanted: Filter, *, after: Position | None = None, limit: int = PAGE_LENGTH
+        self, owner: UserId, wanted: Selection, *, after: Position | None = None, limit: int = PAGE_LENGTH
     ) -> Page:
         self.lists += 1
         return await super().list(owner, wanted, after=after, limit=limit)

@@ -7,7 +7,10 @@ import pytest
 from tests.api.problems import is_problem
 from tests.support.serving import Person, Server
 
-FIELDS = ["id", "title", "notes", "completed", "user_id", "created_at", "updated_at", "revision"]
+FIELDS = [
+    *("id", "title", "notes", "due", "priority", "labels", "completed", "completed_at"),
+    *("user_id", "created_at", "updated_at", "revision"),
+]
 
 
 @pytest.fixture

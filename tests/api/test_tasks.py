@@ -189,7 +189,8 @@ class TestChange:
     def test_patch_changes_completed_title_or_both(self, ann: Person) -> None:
         task = ann.add()
         done = ann.api.patch(at(task), json={"completed": True}).json()
-        assert done == {**task, "completed": True, "updated_at": done["updated_at"], "revision": 2}
+        now = done["updated_at"]
+        assert done == {**task, "completed": True, "completed_at": now, "updated_at": now, "revision": 2}
         assert done["updated_at"] > task["updated_at"]
         renamed = ann.api.patch(at(task), json={"title": " Buy oat milk "}).json()
         assert (renamed["title"], renamed["completed"]) == ("Buy oat milk", True)

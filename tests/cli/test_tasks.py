@@ -84,7 +84,8 @@ def test_json_is_what_the_api_would_answer(todo: Todo) -> None:
     assert decode("show", task["id"]) == task
     done = decode("done", task["id"])
     assert isinstance(done, list)
-    assert done == [{**task, "completed": True, "revision": 2, "updated_at": done[0]["updated_at"]}]
+    now = done[0]["updated_at"]
+    assert done == [{**task, "completed": True, "completed_at": now, "revision": 2, "updated_at": now}]
     assert decode("list", "--done") == done
     renamed = decode("rename", task["id"][:20], "Other")
     assert isinstance(renamed, dict)

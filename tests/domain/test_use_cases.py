@@ -9,7 +9,8 @@ import pytest
 
 from tests.support.builders import ANN, BOB, later
 from todo.adapters.memory import MemoryTaskStore
-from todo.domain.ports import Applied, Change, Filter, IdempotencyKey
+from todo.adapters.time_zones import is_time_zone
+from todo.domain.ports import Applied, Change, IdempotencyKey, Selection
 from todo.domain.refusals import InvalidField, KeyReused, NotYours, TaskChanged, TaskNotFound, Unavailable
 from todo.domain.task import Edit, Task, UserId
 from todo.domain.use_cases import Tasks
@@ -26,7 +27,7 @@ def make_tasks(store: MemoryTaskStore) -> Tasks:
     def clock() -> datetime:
         return later(next(seconds))
 
-    return Tasks(store, clock, lambda: UUID(int=next(ids)))
+    return Tasks(store, clock, lambda: UUID(int=next(ids)), is_time_zone)
 
 
 @pytest.fixture
@@ -162,20 +163,20 @@ async def test_a_change_that_is_overtaken_without_end_is_unavailable() -> None:
 
 async def test_a_list_comes_in_pages_newest_first(tasks: Tasks) -> None:
     added = [await add(tasks, f"Task {n}") for n in range(5)]
-    first = await tasks.page(ANN, Filter(), limit=2)
-    second = await tasks.page(ANN, Filter(), after=first.tasks[-1].position, limit=3)
+    first = await tasks.page(ANN, Selection(), limit=2)
+    second = await tasks.page(ANN, Selection(), after=Selection().position(first.tasks[-1]), limit=3)
     assert [*first.tasks, *second.tasks] == added[::-1]
     assert (first.more, second.more) == (True, False)
 
 
 async def test_a_long_list_comes_in_pages_of_a_thousand_after_the_first(tasks: Tasks) -> None:
     added = [await add(tasks, f"Task {n}") for n in range(2001)]
-    pages = [page.tasks async for page in tasks.pages(ANN, Filter(), first=7)]
+    pages = [page.tasks async for page in tasks.pages(ANN, Selection(), first=7)]
     assert [len(page) for page in pages] == [7, 1000, 994]
     assert [task for page in pages for task in page] == added[::-1]
-    after = added[-1].position
-    assert [len(page.tasks) async for page in tasks.pages(ANN, Filter(), after=after)] == [1000, 1000]
+    after = Selection().position(added[-1])
+    assert [len(page.tasks) async for page in tasks.pages(ANN, Selection(), after=after)] == [1000, 1000]
 
 
 async def test_an_empty_list_is_one_empty_page(tasks: Tasks) -> None:
-    assert [page async for page in tasks.pages(ANN, Filter())] == [([], False, (None, 0))]
+    assert [page async for page in tasks.pages(ANN, Selection())] == [([], False, (None, 0))]

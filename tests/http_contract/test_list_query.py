@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.builders import ANN, BOB, NOON
-from todo.domain.ports import Filter, IdPrefix
+from todo.domain.ports import IdPrefix, Order, Selection
 from todo.domain.task import Position
 from todo.http_contract.list_query import format_cursor, list_query, parse_cursor
 
@@ -14,40 +14,83 @@ POSITIONS = st.builds(
     Position,
     st.datetimes(datetime(1970, 1, 1), datetime(9999, 1, 1)).map(lambda moment: moment.replace(tzinfo=UTC)),  # noqa: DTZ001 - of Hypothesis, which adds the zone itself
     st.uuids(),
+    st.just(""),
 )
-FILTERS = [Filter(), Filter(completed=True), Filter(completed=False), Filter(text="a"), Filter(ids=IdPrefix("0"))]
+DUES = st.sampled_from(["~", "2026-12-24", "2026-12-24T17:30"])
+SELECTIONS = [
+    Selection(),
+    Selection(completed=True),
+    Selection(completed=False),
+    Selection(text="a"),
+    Selection(ids=IdPrefix("0")),
+    Selection(priority="low"),
+    Selection(labels=["a"]),
+    Selection(labels=["a", "b"]),
+    Selection(due_from="2026-01-01"),
+    Selection(due_until="2026-01-01"),
+    Selection(order=Order.BY_DUE),
+    Selection(completed=False, order=Order.BY_DUE),
+]
 
 
-@given(POSITIONS, st.sampled_from(FILTERS))
-def test_a_cursor_leads_back_to_its_position_for_its_owner_and_filter_alone(position: Position, wanted: Filter) -> None:
+@given(POSITIONS, DUES, st.sampled_from(SELECTIONS))
+def test_a_cursor_leads_back_to_its_position_for_its_owner_and_selection_alone(
+    position: Position, due: str, wanted: Selection
+) -> None:
+    if wanted.order is Order.BY_DUE:
+        position = position._replace(due=due)
     cursor = format_cursor(ANN, wanted, position)
     assert parse_cursor(ANN, wanted, cursor) == position
     assert parse_cursor(BOB, wanted, cursor) is None
-    for other in FILTERS:
+    for other in SELECTIONS:
         assert (parse_cursor(ANN, other, cursor) is not None) == (other == wanted)
 
 
-@given(POSITIONS, st.integers(0, 55), st.sampled_from("Aa0_-9z"))
-def test_a_cursor_with_any_character_changed_is_none(position: Position, place: int, character: str) -> None:
-    cursor = format_cursor(ANN, Filter(), position)
+@given(POSITIONS, DUES, st.sampled_from(Order), st.integers(0, 79), st.sampled_from("Aa0_-9z"))
+def test_a_cursor_with_any_character_changed_is_none(
+    position: Position, due: str, order: Order, place: int, character: str
+) -> None:
+    wanted = Selection(order=order)
+    cursor = format_cursor(ANN, wanted, position._replace(due=due))
+    place %= len(cursor)
     changed = cursor[:place] + character + cursor[place + 1 :]
-    assert (parse_cursor(ANN, Filter(), changed) is None) == (changed != cursor)
+    assert (parse_cursor(ANN, wanted, changed) is None) == (changed != cursor)
+
+
+@given(POSITIONS, st.text("0123456789-T: é\0", max_size=8))
+def test_a_cursor_that_somebody_computes_leads_to_a_due_date_or_nowhere(position: Position, due: str) -> None:
+    wanted = Selection(order=Order.BY_DUE)
+    assert parse_cursor(ANN, wanted, format_cursor(ANN, wanted, position._replace(due=due))) is None
 
 
 @given(st.text())
 def test_other_text_is_no_cursor(text: str) -> None:
-    assert parse_cursor(ANN, Filter(), text) is None
+    assert parse_cursor(ANN, Selection(), text) is None
 
 
 def test_a_query_names_only_what_is_asked_for() -> None:
-    assert list_query(ANN, Filter(), None, None) == {}
+    assert list_query(ANN, Selection(), None, None) == {}
     position = Position(NOON, ANN_ID)
-    wanted = Filter(completed=False, text="milk", ids=IdPrefix("01a"))
+    wanted = Selection(
+        completed=False,
+        text="milk",
+        ids=IdPrefix("01a"),
+        priority="high",
+        labels=["b", "A"],
+        due_from="2026-01-01",
+        due_until="2026-01-31",
+        order=Order.BY_DUE,
+    )
     assert list_query(ANN, wanted, 10, position) == {
         "limit": "10",
         "completed": "false",
         "q": "milk",
         "id_prefix": "01a",
+        "priority": "high",
+        "label": ("a", "b"),
+        "due_from": "2026-01-01",
+        "due_until": "2026-01-31",
+        "sort": "due",
         "cursor": format_cursor(ANN, wanted, position),
     }
 

@@ -88,7 +88,7 @@ def test_every_refusal_of_the_domain_has_a_status() -> None:
 def test_an_edit_can_set_each_field_that_has_a_rule_and_no_other() -> None:
     types = get_type_hints(Edit)
     assert {field.name: types[field.name] for field in dataclasses.fields(Edit) if field.init} == {
-        name: kind | Unset for name, kind, _ in FIELDS
+        name: (kind | None if rule.is_clearable else kind) | Unset for name, kind, rule in FIELDS
     }
 
 

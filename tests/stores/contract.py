@@ -5,17 +5,20 @@ The suite relies on no id and no time but those of the tasks that a store return
 
 import asyncio
 from datetime import datetime
+from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from tests.support.builders import NOON, a_task, add_task, later, remove, revision, save, somebody
-from todo.domain.ports import Change, Filter, IdPrefix, TaskStore
+from todo.adapters.time_zones import is_time_zone
+from todo.domain.fields import Due
+from todo.domain.ports import Change, IdPrefix, Order, Selection, TaskStore
 from todo.domain.refusals import KeyReused, NotYours, TaskChanged, TaskNotFound
 from todo.domain.task import Edit, Task, UserId
 from todo.domain.use_cases import Tasks
 
-EVERYTHING = Filter()
+EVERYTHING = Selection()
 
 ODD_TITLES = [
     "שלום עולם",
@@ -35,7 +38,21 @@ async def add(store: TaskStore, owner: UserId, title: str = "Buy milk", *, at: d
     return (await add_task(store, a_task(owner, title, at=at))).task
 
 
-async def titles(store: TaskStore, owner: UserId, wanted: Filter = EVERYTHING) -> list[str]:
+EVERY_FIELD = [
+    {"notes": "To Bob.\r\n\tIn cash!", "due": Due("2026-12-24", "17:30", "Europe/Berlin"), "priority": "high"},
+    {"labels": ("home", "Ärzte", "שלום", "a_b%/\\", '"quoted"')},
+    {"notes": "𝔸" * 8192, "labels": tuple(f"{n}" + "𝔸" * 58 for n in range(20))},
+    *({"notes": odd[:8192]} for odd in ODD_TITLES),
+    *({"labels": (odd[:60],)} for odd in ODD_TITLES if not set(odd) & set("\t\n")),
+    {"notes": "null", "priority": "low", "labels": ("null", "[]", "true")},
+    {"due": Due("2024-02-29"), "priority": "medium"},
+    {"due": Due("2026-03-29", "02:30", "Europe/Berlin")},  # which no clock there shows
+    {"due": Due("0001-01-01", "00:00")},
+    {"due": Due("9999-12-31", "23:59", "Pacific/Kiritimati")},
+]
+
+
+async def titles(store: TaskStore, owner: UserId, wanted: Selection = EVERYTHING) -> list[str]:
     return [task.title for task in (await store.list(owner, wanted)).tasks]
 
 
@@ -59,6 +76,32 @@ class TaskStoreContract:
         task = await add(store, owner, title)
         assert (await store.get(owner, task.id)).title == title
         assert await titles(store, owner) == [title]
+
+    @pytest.mark.parametrize("fields", EVERY_FIELD)
+    async def test_every_field_comes_back_exactly_as_it_was_added_and_as_it_was_changed(
+        self, store: TaskStore, owner: UserId, fields: dict[str, Any]
+    ) -> None:
+        added = (await add_task(store, a_task(owner, **fields))).task
+        assert {name: getattr(added, name) for name in fields} == fields
+        assert await store.get(owner, added.id) == added
+        plain = (await add_task(store, a_task(owner, "Plain"))).task
+        changed = plain.edit(Edit(**fields), now=later(1))
+        [changed] = (await store.apply(owner, [Change(plain, changed)])).tasks
+        assert {name: getattr(changed, name) for name in fields} == fields
+        nothing: dict[str, Any] = dict.fromkeys(fields)
+        cleared = changed.edit(Edit(**nothing), now=later(2))
+        assert sorted((await store.list(owner, EVERYTHING)).tasks) == sorted([added, changed])
+        [cleared] = (await store.apply(owner, [Change(changed, cleared)])).tasks
+        assert await store.get(owner, cleared.id) == cleared
+        assert {name: getattr(cleared, name) for name in fields} == {name: getattr(plain, name) for name in fields}
+
+    async def test_a_task_says_when_it_was_completed(self, store: TaskStore, owner: UserId) -> None:
+        done = await save(store, await add(store, owner), completed=True, at=later(1))
+        assert done.completed_at == done.updated_at
+        assert await store.get(owner, done.id) == done
+        assert done.completed_at is not None
+        assert str(done.completed_at.tzinfo) == "UTC"
+        assert (await save(store, done, completed=False, at=later(2))).completed_at is None
 
     async def test_times_come_back_in_utc(self, store: TaskStore, owner: UserId) -> None:
         task = await store.get(owner, (await add(store, owner)).id)
@@ -114,8 +157,8 @@ class TaskStoreContract:
         assert (await store.list(owner, EVERYTHING)).version.revision == 0
         task = await add(store, owner)
         assert (await store.list(owner, EVERYTHING)).version.revision == 1
-        assert (await store.list(owner, Filter(completed=True))).version.revision == 1
-        assert (await store.list(owner, EVERYTHING, after=task.position)).version.revision == 1
+        assert (await store.list(owner, Selection(completed=True))).version.revision == 1
+        assert (await store.list(owner, EVERYTHING, after=EVERYTHING.position(task))).version.revision == 1
         await remove(store, task)
         assert await store.list(owner, EVERYTHING) == ([], False, await store.version(owner))
         assert await revision(store, owner) == 2
@@ -173,7 +216,7 @@ class TaskStoreContract:
             walked: list[Task] = []
             more = True
             while more:
-                after = walked[-1].position if walked else None
+                after = EVERYTHING.position(walked[-1]) if walked else None
                 page, more, _ = await store.list(owner, EVERYTHING, after=after, limit=limit)
                 assert len(page) == limit or not more
                 walked += page
@@ -184,14 +227,72 @@ class TaskStoreContract:
             task = await add(store, owner, title, at=later(n))
             if n > 0:
                 await save(store, task, completed=True, at=later(n))
-        assert await titles(store, owner, Filter(completed=False)) == ["Call Ann"]
-        assert await titles(store, owner, Filter(completed=True)) == ["buy milk", "Buy MILK"]
-        assert await titles(store, owner, Filter(text="Milk")) == ["buy milk", "Buy MILK"]
-        assert await titles(store, owner, Filter(completed=False, text="milk")) == []
-        page, more, _ = await store.list(owner, Filter(text="milk"), limit=1)
+        assert await titles(store, owner, Selection(completed=False)) == ["Call Ann"]
+        assert await titles(store, owner, Selection(completed=True)) == ["buy milk", "Buy MILK"]
+        assert await titles(store, owner, Selection(text="Milk")) == ["buy milk", "Buy MILK"]
+        assert await titles(store, owner, Selection(completed=False, text="milk")) == []
+        page, more, _ = await store.list(owner, Selection(text="milk"), limit=1)
         assert ([task.title for task in page], more) == (["buy milk"], True)
-        page, more, _ = await store.list(owner, Filter(text="milk"), after=page[0].position, limit=1)
+        page, more, _ = await store.list(owner, Selection(text="milk"), after=EVERYTHING.position(page[0]), limit=1)
         assert ([task.title for task in page], more) == (["Buy MILK"], False)
+
+    async def test_a_list_keeps_what_has_the_priority_the_labels_and_the_due_date(
+        self, store: TaskStore, owner: UserId
+    ) -> None:
+        several: list[dict[str, Any]] = [
+            {"priority": "high", "labels": ("Home", "a_b"), "due": Due("2026-01-31", "23:59")},
+            {"priority": "low", "labels": ("home", "Straße", "x"), "due": Due("2026-02-01")},
+            {"priority": "high", "labels": ("homework",), "due": Due("2026-02-01", "00:00", "Asia/Tokyo")},
+            {"labels": ("axb", "home x"), "due": Due("2026-02-02")},
+            {},
+        ]
+        for n, fields in enumerate(several):
+            await add_task(store, a_task(owner, str(n), at=later(n), **fields))
+        for wanted, kept in [
+            (Selection(priority="high"), "20"),
+            (Selection(priority="low"), "1"),
+            (Selection(priority="medium"), ""),
+            (Selection(labels=["HOME"]), "10"),
+            (Selection(labels=["strasse", "home"]), "1"),
+            (Selection(labels=["x", "home"]), "1"),
+            (Selection(labels=["a_b"]), "0"),
+            (Selection(labels=["%"]), ""),
+            (Selection(labels=["home", "homework"]), ""),
+            (Selection(due_from="2026-02-01"), "321"),
+            (Selection(due_until="2026-02-01"), "210"),
+            (Selection(due_from="2026-01-31", due_until="2026-01-31"), "0"),
+            (Selection(due_from="2026-02-02", due_until="2026-02-01"), ""),
+            (Selection(due_from="0001-01-01", due_until="9999-12-31"), "3210"),
+            (Selection(priority="high", labels=["home"], due_until="2026-01-31", text="0"), "0"),
+        ]:
+            assert await titles(store, owner, wanted) == list(kept), wanted
+
+    @pytest.mark.parametrize("limit", [1, 2, 3, 1000])
+    async def test_a_list_by_due_date_has_the_earliest_first_and_what_is_never_due_last(
+        self, store: TaskStore, owner: UserId, stranger: UserId, limit: int
+    ) -> None:
+        dues = [
+            Due("2026-01-31"),
+            Due("2026-01-31", "00:00", "Pacific/Kiritimati"),
+            Due("2026-01-31", "09:00", "America/New_York"),
+            Due("2026-02-01"),
+            None,
+        ]
+        added = [(await add_task(store, a_task(owner, str(n), due=dues[n % 5], at=later(n)))).task for n in range(12)]
+        await save(store, added[7], completed=True)
+        await add_task(store, a_task(stranger, due=dues[0]))
+        for wanted, order in [
+            (Selection(order=Order.BY_DUE), "10 5 0 11 6 1 7 2 8 3 9 4"),
+            (Selection(order=Order.BY_DUE, completed=False), "10 5 0 11 6 1 2 8 3 9 4"),
+            (Selection(order=Order.BY_DUE, due_from="2026-02-01"), "8 3"),
+        ]:
+            walked: list[Task] = []
+            more = True
+            while more:
+                after = wanted.position(walked[-1]) if walked else None
+                page, more, _ = await store.list(owner, wanted, after=after, limit=limit)
+                walked += page
+            assert " ".join(task.title for task in walked) == order
 
     async def test_a_list_keeps_the_ids_that_begin_as_is_wanted(
         self, store: TaskStore, owner: UserId, stranger: UserId
@@ -203,11 +304,11 @@ class TaskStoreContract:
         for task in whole:
             for length in range(1, 37):
                 prefix = str(task.id)[:length]
-                wanted = Filter(ids=IdPrefix(prefix))
+                wanted = Selection(ids=IdPrefix(prefix))
                 found = (await store.list(owner, wanted)).tasks
                 assert found == [other for other in whole if str(other.id).startswith(prefix)]
-        assert (await store.list(owner, Filter(ids=IdPrefix("00000000-0000-0000")))).tasks == []
-        assert (await store.list(stranger, Filter(ids=IdPrefix(str(whole[0].id))))).tasks == []
+        assert (await store.list(owner, Selection(ids=IdPrefix("00000000-0000-0000")))).tasks == []
+        assert (await store.list(stranger, Selection(ids=IdPrefix(str(whole[0].id))))).tasks == []
 
     @pytest.mark.parametrize(
         ("title", "text", "is_kept"),
@@ -234,13 +335,21 @@ class TaskStoreContract:
         self, store: TaskStore, owner: UserId, title: str, text: str, is_kept: bool
     ) -> None:
         await add(store, owner, title)
-        assert await titles(store, owner, Filter(text=text)) == ([title] if is_kept else [])
+        assert await titles(store, owner, Selection(text=text)) == ([title] if is_kept else [])
+
+    async def test_a_search_looks_into_titles_and_notes_and_never_across(self, store: TaskStore, owner: UserId) -> None:
+        task = (await add_task(store, a_task(owner, "Pay rent", notes="Cash for STRASSE 5"))).task
+        for text, is_kept in (("straße", True), ("rent", True), ("rentcash", False), ("rent\ncash", False)):
+            assert await titles(store, owner, Selection(text=text)) == (["Pay rent"] if is_kept else []), text
+        await store.apply(owner, [Change(task, task.edit(Edit(notes="By card"), now=later(1)))])
+        assert await titles(store, owner, Selection(text="cash")) == []
+        assert await titles(store, owner, Selection(text="CARD")) == ["Pay rent"]
 
     async def test_a_search_finds_a_task_by_its_new_title_alone(self, store: TaskStore, owner: UserId) -> None:
         task = await add(store, owner, "Old")
         await save(store, task, "New", at=later(1))
-        assert await titles(store, owner, Filter(text="old")) == []
-        assert await titles(store, owner, Filter(text="new")) == ["New"]
+        assert await titles(store, owner, Selection(text="old")) == []
+        assert await titles(store, owner, Selection(text="new")) == ["New"]
 
     async def test_a_repeated_key_leads_to_the_task_as_it_is_now(self, store: TaskStore, owner: UserId) -> None:
         first = await add_task(store, a_task(owner), "key")
@@ -324,7 +433,7 @@ class TaskStoreContract:
         assert sorted(task.revision for task in listed) == revisions
 
     async def test_a_rename_and_a_completion_at_once_both_survive(self, store: TaskStore, owner: UserId) -> None:
-        tasks = Tasks(store, clock=lambda: later(1), new_id=uuid4)
+        tasks = Tasks(store, clock=lambda: later(1), new_id=uuid4, is_time_zone=is_time_zone)
         for n in range(10):
             task = await add(store, owner, f"Task {n}")
             await asyncio.gather(
@@ -397,7 +506,7 @@ class LocalTaskStoreContract(TaskStoreContract):
         counts = [int((await store.get(owner, task.id)).title) for task in kept]
         assert counts == [4, 8, 12, 12, 8, 4]
         assert await revision(store, owner) == 6 + 12 * 5
-        assert len(await titles(store, owner, Filter(text="added"))) == 12
+        assert len(await titles(store, owner, Selection(text="added"))) == 12
 
     async def test_an_epoch_begins_with_the_first_task_and_stays(self, store: TaskStore, owner: UserId) -> None:
         assert await store.version(owner) == (None, 0)

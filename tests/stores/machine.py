@@ -23,9 +23,10 @@ from hypothesis.stateful import (
 )
 
 from tests.support.builders import NOON, a_task, add_task, remove, revision
-from todo.domain.ports import Change, Filter, TaskStore
+from todo.domain.fields import Due
+from todo.domain.ports import Change, Order, Selection, TaskStore
 from todo.domain.refusals import KeyReused, NotYours, TaskChanged, TaskNotFound
-from todo.domain.task import Task, UserId
+from todo.domain.task import Edit, Task, UserId
 
 Opened = tuple[TaskStore, Callable[[], Awaitable[None]]]
 """A store, and what closes it."""
@@ -35,11 +36,33 @@ T = TypeVar("T")
 OWNERS = st.integers(0, 2)
 TITLES = st.sampled_from(["Buy milk", "buy MILK", "Straße", "%", "a_b", "𝔸", "שלום"])
 KEYS = st.sampled_from(["k1", "k2"])
-FILTERS = st.builds(
-    Filter,
-    completed=st.sampled_from([None, True, False]),
-    text=st.sampled_from([None, "milk", "STRASSE", "%", "_", ""]),
+DATES = ["2026-01-31", "2026-02-01", "2028-02-29"]
+FIELDS = st.fixed_dictionaries(
+    {},
+    optional={
+        "notes": st.sampled_from([None, "Milk and eggs", "Straße 5", "%"]),
+        "due": st.none() | st.builds(Due, st.sampled_from(DATES), st.sampled_from([None, "00:00", "17:30"]), st.none()),
+        "priority": st.sampled_from([None, "low", "high"]),
+        "labels": st.lists(st.sampled_from(["home", "Work", "a_b", "%"]), max_size=3, unique=True).map(tuple),
+    },
 )
+SELECTIONS = st.builds(
+    Selection,
+    completed=st.sampled_from([None, True, False]),
+    text=st.sampled_from([None, None, "milk", "STRASSE", "%", "_", ""]),
+    priority=st.sampled_from([None, None, "low"]),
+    labels=st.lists(st.sampled_from(["HOME", "work", "a_b"]), max_size=2),
+    due_from=st.sampled_from([None, None, *DATES]),
+    due_until=st.sampled_from([None, None, *DATES]),
+    order=st.sampled_from(Order),
+)
+
+
+def sort_tasks(tasks: list[Task], wanted: Selection) -> list[Task]:
+    newest_first = sorted(tasks, key=lambda task: (task.created_at, task.id), reverse=True)
+    if wanted.order is Order.NEWEST_FIRST:
+        return newest_first
+    return sorted(newest_first, key=lambda task: (task.due is None, task.due and (task.due.date, task.due.time or "")))
 
 
 @dataclass
@@ -84,11 +107,12 @@ class StoreMachine(RuleBasedStateMachine):
     def wait(self, seconds: int) -> None:
         self.now += timedelta(seconds=seconds)
 
-    @rule(target=known, owner=OWNERS, title=TITLES)
-    def add(self, owner: int, title: str) -> Task:
+    @rule(target=known, owner=OWNERS, title=TITLES, fields=FIELDS)
+    def add(self, owner: int, title: str, fields: dict[str, Any]) -> Task:
         name = self.names[owner]
-        task, replayed = self.do(add_task(self.store, a_task(name, title, at=self.now)))
+        task, replayed = self.do(add_task(self.store, a_task(name, title, at=self.now, **fields)))
         assert not replayed
+        assert {name: getattr(task, name) for name in fields} == fields
         return self._added(name, task)
 
     @rule(target=known, owner=OWNERS, title=TITLES, key=KEYS)
@@ -133,11 +157,18 @@ class StoreMachine(RuleBasedStateMachine):
         else:
             assert self.do(self.store.get(name, task.id)) == kept[0]
 
-    @rule(target=known, task=consumes(known), title=TITLES, completed=st.booleans(), keep_old=st.booleans())
-    def save(self, task: Task, title: str, completed: bool, keep_old: bool) -> Any:
+    @rule(
+        target=known,
+        task=consumes(known),
+        title=TITLES,
+        completed=st.booleans(),
+        fields=FIELDS,
+        keep_old=st.booleans(),
+    )
+    def save(self, task: Task, title: str, completed: bool, fields: dict[str, Any], keep_old: bool) -> Any:
         """Of a task as it once was, which may be stale or gone."""
         person = self.people[task.owner]
-        changed = task._replace(title=title, completed=completed, updated_at=max(task.updated_at, self.now))
+        changed = task.edit(Edit(title=title, completed=completed, **fields), now=max(task.updated_at, self.now))
         if task not in person.tasks:
             with pytest.raises(TaskChanged):
                 self.do(self.store.apply(task.owner, [Change(task, changed)]))
@@ -179,14 +210,14 @@ class StoreMachine(RuleBasedStateMachine):
         person.tasks = person.tasks[2:] + list(applied)
         return multiple(*applied)
 
-    @rule(owner=OWNERS, wanted=FILTERS, limit=st.integers(1, 4))
-    def walk(self, owner: int, wanted: Filter, limit: int) -> None:
+    @rule(owner=OWNERS, wanted=SELECTIONS, limit=st.integers(1, 4))
+    def walk(self, owner: int, wanted: Selection, limit: int) -> None:
         name = self.names[owner]
-        expected = sorted(self.people[name].tasks, key=lambda task: task.position, reverse=True)
+        expected = sort_tasks(self.people[name].tasks, wanted)
         walked: list[Task] = []
         more = True
         while more:
-            after = walked[-1].position if walked else None
+            after = wanted.position(walked[-1]) if walked else None
             page, more, version = self.do(self.store.list(name, wanted, after=after, limit=limit))
             assert version.revision == self.people[name].revision
             walked += page

@@ -8,7 +8,7 @@ import pytest
 from tests.support.builders import a_task, add_task, revision, somebody
 from todo.adapters.sql.database import Database
 from todo.adapters.sql.store import SqlTaskStore
-from todo.domain.ports import Filter
+from todo.domain.ports import Selection
 
 
 async def test_whoever_comes_next_need_not_wait(database: Database) -> None:
@@ -21,7 +21,7 @@ async def test_whoever_comes_next_need_not_wait(database: Database) -> None:
         await asyncio.gather(leaving, return_exceptions=True)
     async with asyncio.timeout(5):
         last = await add_task(store, a_task(owner))
-    tasks = (await store.list(owner, Filter())).tasks
+    tasks = (await store.list(owner, Selection())).tasks
     assert sorted(task.revision for task in tasks) == list(range(1, len(tasks) + 1))
     assert last.task.revision == len(tasks) == await revision(store, owner)
 
@@ -35,5 +35,5 @@ async def test_a_change_that_nobody_waits_for_is_whole_or_not_at_all(database: D
     leaving.cancel()
     await asyncio.gather(leaving, return_exceptions=True)
     again = await add_task(store, a_task(owner), "key")
-    assert (await store.list(owner, Filter())).tasks == [again.task]
+    assert (await store.list(owner, Selection())).tasks == [again.task]
     assert await revision(store, owner) == 1

@@ -14,7 +14,7 @@ from todo.adapters.sql.sqlite.database import SqliteDatabase
 from todo.adapters.sql.sqlite.threads import BUSY_TIMEOUT
 from todo.adapters.sql.store import SqlTaskStore
 from todo.composition import make_tasks
-from todo.domain.ports import Filter, TaskStore
+from todo.domain.ports import Selection, TaskStore
 from todo.domain.refusals import OperatorNeeded
 from todo.domain.task import UserId
 
@@ -47,7 +47,7 @@ async def test_a_full_disk_needs_the_operator_and_loses_nothing_that_was_acknowl
     outcomes = await asyncio.gather(*adding, return_exceptions=True)
     added = [outcome for outcome in outcomes if not isinstance(outcome, BaseException)]
     assert {type(outcome) for outcome in outcomes if isinstance(outcome, BaseException)} == {OperatorNeeded}
-    kept = [task async for page in make_tasks(store).pages(owner, Filter()) for task in page.tasks]
+    kept = [task async for page in make_tasks(store).pages(owner, Selection()) for task in page.tasks]
     assert len(kept) == 1 + len(added) == await revision(store, owner)
     await database._run(database._writer, most_pages(2**30))
     await add_task(store, a_task(owner))

@@ -13,7 +13,8 @@ from tests.support.builders import a_task, add_task, later, somebody
 from tests.support.serving import in_process
 from todo.adapters.sql.postgresql.database import PostgresqlDatabase
 from todo.adapters.sql.store import SqlTaskStore
-from todo.domain.ports import Change, Filter
+from todo.adapters.time_zones import is_time_zone
+from todo.domain.ports import Change, Selection
 from todo.domain.refusals import NotYours, TaskNotFound
 from todo.domain.task import Edit, Task, UserId
 from todo.domain.use_cases import Tasks
@@ -57,7 +58,7 @@ Act = Callable[[Tasks, Task], Awaitable[object]]
 
 
 async def _whole_list(tasks: Tasks) -> int:
-    return sum([len(page.tasks) async for page in tasks.pages(OWNER, Filter())])
+    return sum([len(page.tasks) async for page in tasks.pages(OWNER, Selection())])
 
 
 async def _get_nothing(tasks: Tasks, actor: UserId, task_id: UUID | None = None) -> None:
@@ -78,7 +79,7 @@ async def _get_nothing(tasks: Tasks, actor: UserId, task_id: UUID | None = None)
         pytest.param(lambda tasks, task: tasks.read(OWNER, task.id), 1, id="get"),
         pytest.param(lambda tasks, _: _get_nothing(tasks, OWNER), 2, id="get of a missing task"),
         pytest.param(lambda tasks, task: _get_nothing(tasks, somebody(), task.id), 2, id="get of another's task"),
-        pytest.param(lambda tasks, _: tasks.page(OWNER, Filter(), after=None, limit=10), 1, id="page"),
+        pytest.param(lambda tasks, _: tasks.page(OWNER, Selection(), after=None, limit=10), 1, id="page"),
         pytest.param(lambda tasks, _: tasks.version(OWNER), 1, id="unchanged list"),
         pytest.param(lambda tasks, _: _whole_list(tasks), 1, id="whole list"),
         pytest.param(lambda tasks, task: tasks.change(OWNER, task.id, Edit(completed=True)), 2, id="change"),
@@ -90,7 +91,7 @@ async def test_each_use_case_costs_exactly_so_many_commands(
     postgresql: PostgresqlDatabase, wire: Wire, act: Act, commands: int
 ) -> None:
     store = SqlTaskStore(postgresql)
-    tasks = Tasks(store, clock=lambda: later(1), new_id=uuid4)
+    tasks = Tasks(store, clock=lambda: later(1), new_id=uuid4, is_time_zone=is_time_zone)
     task = (await add_task(store, a_task(OWNER))).task
     await add_task(store, a_task(OWNER), "used")
     before = wire.commands()

@@ -1,7 +1,7 @@
 """Tasks and people for tests, and the store's one call in the words of single changes."""
 
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
 from todo.domain.fields import UNSET, Unset
@@ -21,9 +21,11 @@ def somebody() -> UserId:
     return UserId(f"person-{uuid4()}")
 
 
-def a_task(owner: UserId = ANN, title: str = "Buy milk", *, at: datetime = NOON, task_id: UUID | None = None) -> Task:
+def a_task(
+    owner: UserId = ANN, title: str = "Buy milk", *, at: datetime = NOON, task_id: UUID | None = None, **fields: Any
+) -> Task:
     """New, and not stored yet."""
-    return Task.new(owner, Edit(title=title), task_id=task_id or uuid4(), now=at)
+    return Task.new(owner, Edit(title=title, **fields), task_id=task_id or uuid4(), now=at)
 
 
 class Added(NamedTuple):

@@ -1,11 +1,11 @@
 """A TaskStore in memory: the specification that the other stores are held to, and the one for fast tests."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
-from todo.domain.ports import KEY_LIFETIME, PAGE_LENGTH, Applied, Change, Filter, IdempotencyKey, ListVersion, Page
+from todo.domain.ports import KEY_LIFETIME, PAGE_LENGTH, Applied, Change, IdempotencyKey, ListVersion, Page, Selection
 from todo.domain.refusals import KeyReused, TaskChanged
 from todo.domain.task import Position, Task, UserId, check_access
 
@@ -32,16 +32,17 @@ class MemoryTaskStore:
         return task
 
     async def list(
-        self, owner: UserId, wanted: Filter, *, after: Position | None = None, limit: int = PAGE_LENGTH
+        self, owner: UserId, wanted: Selection, *, after: Position | None = None, limit: int = PAGE_LENGTH
     ) -> Page:
         tasks = sorted(
             (
                 task
                 for task in self._tasks.values()
-                if task.owner == owner and wanted.keeps(task) and (after is None or task.position < after)
+                if task.owner == owner
+                and wanted.keeps(task)
+                and (after is None or _sort_key(wanted.position(task)) > _sort_key(after))
             ),
-            key=lambda task: task.position,
-            reverse=True,
+            key=lambda task: _sort_key(wanted.position(task)),
         )
         return Page(tasks[:limit], more=len(tasks) > limit, version=await self.version(owner))
 
@@ -86,3 +87,10 @@ class MemoryTaskStore:
             return None
         self._tasks[after.id] = stored = after._replace(revision=revision + 1)
         return stored
+
+
+_END_OF_TIME = datetime.max.replace(tzinfo=UTC)
+
+
+def _sort_key(position: Position) -> tuple[str, timedelta, int]:
+    return position.due, _END_OF_TIME - position.created_at, -position.id.int

@@ -12,7 +12,7 @@ import httpx
 import msgspec
 
 from todo.backoff import pauses
-from todo.domain.ports import PAGE_LENGTH, Applied, Change, Filter, IdempotencyKey, ListVersion, Page
+from todo.domain.ports import PAGE_LENGTH, Applied, Change, IdempotencyKey, ListVersion, Page, Selection
 from todo.domain.refusals import InvalidField, NotAuthenticated, Refusal, TaskChanged, TaskNotFound, Unavailable
 from todo.domain.task import Position, Task, UserId
 from todo.http_contract.documents import (
@@ -76,7 +76,7 @@ class RemoteTaskStore:
         return self._decode(response, decode_task)
 
     async def list(
-        self, owner: UserId, wanted: Filter, *, after: Position | None = None, limit: int = PAGE_LENGTH
+        self, owner: UserId, wanted: Selection, *, after: Position | None = None, limit: int = PAGE_LENGTH
     ) -> Page:
         query = list_query(owner, wanted, limit, after)
         response = await self._request(owner, "GET", "", params=query, is_repeatable=True)
@@ -84,7 +84,7 @@ class RemoteTaskStore:
 
     async def version(self, owner: UserId) -> ListVersion:
         # Not HEAD: a refusal would have no sentence.
-        return (await self.list(owner, Filter(), limit=1)).version
+        return (await self.list(owner, Selection(), limit=1)).version
 
     async def apply(self, owner: UserId, changes: Sequence[Change], key: IdempotencyKey | None = None) -> Applied:
         """One change only: the server's API has no request for several."""

@@ -1,9 +1,11 @@
 """The kinds of fields that a person can set on a task, and the rule of each kind."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from enum import Enum
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from todo.domain.refusals import InvalidField
 
@@ -30,6 +32,11 @@ class Rule(Protocol):
         """Whether the bodies that create a task have the field."""
         ...
 
+    @property
+    def is_clearable(self) -> bool:
+        """Whether null is a value that clients may send; it stands for the default."""
+        ...
+
     def parse(self, name: str, value: Any) -> Any:
         """The value that the field called ``name`` gets. Raises InvalidField."""
         ...
@@ -39,8 +46,9 @@ class Rule(Protocol):
         ...
 
 
-# Category Cc except tab, line feed and carriage return; and surrogates, which no encoding can carry.
-_FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+# Category Cc, and surrogates, which no encoding can carry; then without tab, line feed and carriage return.
+CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,9 +62,13 @@ class Text:
     is_required: bool = False
     at_creation: bool = True
 
+    @property
+    def is_clearable(self) -> bool:
+        return not self.is_required
+
     def parse(self, name: str, value: str | None) -> str | None:
         # Before trimming: str.strip() takes some control characters (U+001C to U+001F, U+0085) for white space.
-        if _FORBIDDEN.search(value or ""):
+        if FORBIDDEN.search(value or ""):
             raise InvalidField(
                 f"The {name} has a control character in it; only tabs and line breaks are allowed.", name
             )
@@ -82,6 +94,7 @@ class Flag:
 
     is_required: bool = False
     at_creation: bool = True
+    is_clearable: bool = False
 
     def parse(self, name: str, value: bool) -> bool:
         if not isinstance(value, bool):
@@ -90,3 +103,93 @@ class Flag:
 
     def default(self, name: str) -> bool:  # noqa: ARG002 - the same for every flag
         return False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """One of a few words, or None."""
+
+    words: tuple[str, ...]
+    is_required, at_creation, is_clearable = False, True, True
+
+    def parse(self, name: str, value: str | None) -> str | None:
+        if value is not None and value not in self.words:
+            raise InvalidField(f"{name} must be {', '.join(self.words[:-1])} or {self.words[-1]}.", name)
+        return value
+
+    def default(self, name: str) -> None:  # noqa: ARG002 - the same for every choice
+        return None
+
+
+class Due(NamedTuple):
+    """What is on the calendar and the wall clock, never an instant: nothing converts it.
+
+    A date alone is the whole day. A time without a zone is that time wherever the person is.
+    """
+
+    date: str  # ISO 8601, as 2026-12-24
+    time: str | None = None  # as 17:30
+    time_zone: str | None = None  # a name in the IANA tz database, only beside a time
+
+
+def is_date(text: str) -> bool:
+    """Whether it is a date of the calendar, written as 2026-12-24."""
+    try:
+        return _DATE.fullmatch(text) is not None and date.fromisoformat(text) is not None
+    except ValueError:
+        return False
+
+
+_DATE = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_TIME = re.compile("([01][0-9]|2[0-3]):[0-5][0-9]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DueDate:
+    """A Due, or None. Whether its zone exists is checked by the use cases: the tz database is none of the domain."""
+
+    is_required, at_creation, is_clearable = False, True, True
+
+    def parse(self, name: str, value: Due | None) -> Due | None:
+        if value is None:
+            return None
+        if not is_date(value.date):
+            raise InvalidField(f"{name}.date must be a date such as 2026-12-24.", name, "date")
+        if value.time is not None and not _TIME.fullmatch(value.time):
+            raise InvalidField(f"{name}.time must be a time of day such as 17:30.", name, "time")
+        if value.time_zone is not None and value.time is None:
+            raise InvalidField(f"{name}.time_zone needs {name}.time beside it.", name, "time_zone")
+        return value
+
+    def default(self, name: str) -> None:  # noqa: ARG002 - the same for every due date
+        return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Labels:
+    """Up to ``max_number`` texts of at most ``max_length`` characters, trimmed, in the order as sent. No two are equal
+    regardless of case."""
+
+    max_number: int
+    max_length: int
+    is_required, at_creation, is_clearable = False, True, True
+
+    def parse(self, name: str, value: Sequence[str] | None) -> tuple[str, ...]:
+        labels: dict[str, str] = {}
+        if len(value or ()) > self.max_number:
+            raise InvalidField(f"There are {len(value or ())} {name}; {self.max_number} is the most.", name)
+        for place, text in enumerate(value or ()):
+            label = text.strip()
+            if FORBIDDEN.search(text) or CONTROL.search(label):
+                raise InvalidField("A label has a control character in it; none is allowed.", name, place)
+            if not 1 <= len(label) <= self.max_length:
+                raise InvalidField(
+                    f"A label has {len(label)} characters; it needs 1 to {self.max_length}.", name, place
+                )
+            if label.casefold() in labels:
+                raise InvalidField("A label is there twice; upper and lower case count as the same.", name, place)
+            labels[label.casefold()] = label
+        return tuple(labels.values())
+
+    def default(self, name: str) -> tuple[str, ...]:  # noqa: ARG002 - the same for all labels
+        return ()

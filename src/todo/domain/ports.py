@@ -1,9 +1,10 @@
-"""The TaskStore port, and what it takes and returns: Filter, Page, Change. The contract suite holds adapters to it."""
+"""The TaskStore port, and what it takes and returns: Selection, Page, Change. A contract suite holds adapters to it."""
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from enum import Enum
 from typing import NamedTuple, Protocol
 from unicodedata import normalize
 from uuid import UUID
@@ -48,21 +49,48 @@ def fold(text: str) -> str:
     return text.lower() if text.isascii() else normalize("NFKC", normalize("NFKC", text).casefold())
 
 
-@dataclass(frozen=True, slots=True)
-class Filter:
-    """Which tasks of a list are wanted; a part that is None does not filter."""
+class Order(Enum):
+    NEWEST_FIRST = "newest first"
+    BY_DUE = "by due date, earliest first; then newest first"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Which tasks of a list are wanted, and in what order. A part that is None, or empty, leaves nothing out."""
 
     completed: bool | None = None
     text: str | None = None
-    """Keeps titles that contain it, both folded."""
+    """Keeps tasks whose title or notes contain it, all folded."""
     ids: IdPrefix | None = None  # keeps tasks whose id begins so
+    priority: str | None = None
+    labels: Sequence[str] = ()
+    """Keeps tasks that have all of these, regardless of case; casefolded and sorted here."""
+    due_from: str | None = None  # a date; keeps tasks that are due on it or later
+    due_until: str | None = None  # a date; keeps tasks that are due on it or earlier
+    order: Order = Order.NEWEST_FIRST
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "labels", fold_labels(self.labels))
 
     def keeps(self, task: Task) -> bool:
         return (
             (self.completed is None or task.completed == self.completed)
-            and (self.text is None or fold(self.text) in fold(task.title))
+            and (self.text is None or any(fold(self.text) in fold(text) for text in (task.title, task.notes or "")))
             and (self.ids is None or self.ids.first <= task.id <= self.ids.last)
+            and (self.priority is None or task.priority == self.priority)
+            and set(self.labels).issubset(fold_labels(task.labels))
+            and (self.due_from is None or (task.due is not None and task.due.date >= self.due_from))
+            and (self.due_until is None or (task.due is not None and task.due.date <= self.due_until))
         )
+
+    def position(self, task: Task) -> Position:
+        """Where the task stands. In a list by due date it moves when that changes; otherwise never."""
+        return Position(task.created_at, task.id, task.due_order if self.order is Order.BY_DUE else "")
+
+
+def fold_labels(labels: Sequence[str]) -> tuple[str, ...]:
+    """For comparing: regardless of case and order (Unicode, section 3.13: caseless matching)."""
+    return tuple(sorted({label.casefold() for label in labels}))
 
 
 class ListVersion(NamedTuple):
@@ -77,7 +105,7 @@ class ListVersion(NamedTuple):
 
 
 class Page(NamedTuple):
-    """A part of a list, newest first."""
+    """A part of a list."""
 
     tasks: Sequence[Task]
     more: bool  # whether the list continued after the last task when it was read
@@ -116,10 +144,10 @@ class TaskStore(Protocol):
         ...
 
     async def list(
-        self, owner: UserId, wanted: Filter, *, after: Position | None = None, limit: int = PAGE_LENGTH
+        self, owner: UserId, wanted: Selection, *, after: Position | None = None, limit: int = PAGE_LENGTH
     ) -> Page:
-        """At most ``limit`` (1 to PAGE_LENGTH) of the owner's wanted tasks: newest ``created_at`` first, ties by
-        descending id, starting after the position ``after``."""
+        """At most ``limit`` (1 to PAGE_LENGTH) of the owner's wanted tasks in the order of their positions, starting
+        after ``after``."""
         ...
 
     async def version(self, owner: UserId) -> ListVersion:

@@ -4,35 +4,37 @@ A person is an ``owner`` as the one whose a task is, an ``actor`` as the one who
 """
 
 import json
-import re
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
 from typing import Annotated, Any, NamedTuple, NewType, Self, get_args, get_origin, get_type_hints
 from uuid import UUID
 
-from todo.domain.fields import UNSET, Flag, Rule, Text, Unset
+from todo.domain.fields import CONTROL, UNSET, Choice, Due, DueDate, Flag, Labels, Rule, Text, Unset
 from todo.domain.refusals import NotYours, TaskNotFound
 
 UserId = NewType("UserId", str)  # A person, as the token issuer names them: opaque, case-sensitive
 
 USER_ID_LENGTH = 255  # the most characters (Unicode code points) of a user id
 
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-
 
 def parse_user_id(text: str) -> UserId:
     """Raises ValueError: empty, over 255 characters, or with a control character or lone surrogate in it."""
-    if not 1 <= len(text) <= USER_ID_LENGTH or _CONTROL.search(text):
+    if not 1 <= len(text) <= USER_ID_LENGTH or CONTROL.search(text):
         raise ValueError(f"a user id has 1 to {USER_ID_LENGTH} characters, none of them a control character")
     return UserId(text)
 
 
+NEVER_DUE = "~"  # sorts after every digit
+
+
 class Position(NamedTuple):
-    """Where a task stands in a list: newest first, ties by descending id. A task never moves."""
+    """Where a task stands in a list: by ``due``, which is empty in a list that has another order; then newest first,
+    then by descending id."""
 
     created_at: datetime
     id: UUID
+    due: str = ""
 
 
 class Task(NamedTuple):
@@ -45,7 +47,11 @@ class Task(NamedTuple):
     id: UUID
     title: Annotated[str, Text(max_length=500, is_required=True)]
     notes: Annotated[str | None, Text(max_length=8192)]
+    due: Annotated[Due | None, DueDate()]
+    priority: Annotated[str | None, Choice(words=("low", "medium", "high"))]
+    labels: Annotated[tuple[str, ...], Labels(max_number=20, max_length=60)]
     completed: Annotated[bool, Flag(at_creation=False)]
+    completed_at: datetime | None
     owner: UserId
     created_at: datetime
     updated_at: datetime
@@ -56,19 +62,28 @@ class Task(NamedTuple):
         """Raises InvalidField if a required field is not named."""
         named = values.named
         fields = {name: named[name] if name in named else rule.default(name) for name, _, rule in FIELDS}
-        return cls(id=task_id, owner=owner, created_at=now, updated_at=now, revision=0, **fields)
+        completed_at = now if fields["completed"] else None
+        return cls(
+            id=task_id, owner=owner, created_at=now, updated_at=now, completed_at=completed_at, revision=0, **fields
+        )
 
     @property
-    def position(self) -> Position:
-        return Position(self.created_at, self.id)
+    def due_order(self) -> str:
+        """Text whose order is that of due dates: by date, a whole day before its times, and never due last."""
+        if self.due is None:
+            return NEVER_DUE
+        return self.due.date if self.due.time is None else f"{self.due.date}T{self.due.time}"
 
     def edit(self, changes: "Edit", *, now: datetime) -> Self:
         """This task with the named fields changed; the very same task if that changes nothing."""
         named = changes.named
         if all(getattr(self, name) == value for name, value in named.items()):
             return self
-        # A clock that was set back must not make the task look older than it is.
-        return self._replace(**named, updated_at=max(self.updated_at, now))
+        now = max(self.updated_at, now)  # a clock that was set back must not make the task look older than it is
+        completed_at = self.completed_at
+        if named.get("completed", self.completed) != self.completed:
+            completed_at = now if named["completed"] else None
+        return self._replace(**named, completed_at=completed_at, updated_at=now)
 
 
 class Field(NamedTuple):
@@ -93,6 +108,9 @@ class Edit:
 
     title: str | Unset = UNSET
     notes: str | Unset | None = UNSET
+    due: Due | Unset | None = UNSET
+    priority: str | Unset | None = UNSET
+    labels: tuple[str, ...] | Unset | None = UNSET
     completed: bool | Unset = UNSET
     named: dict[str, Any] = field(init=False, repr=False, compare=False)  # the values of the fields that are named
 

@@ -4,8 +4,8 @@ from collections.abc import AsyncGenerator, Callable, Collection
 from datetime import datetime
 from uuid import UUID
 
-from todo.domain.ports import PAGE_LENGTH, Applied, Change, Filter, IdempotencyKey, ListVersion, Page, TaskStore
-from todo.domain.refusals import TaskChanged, Unavailable
+from todo.domain.ports import PAGE_LENGTH, Applied, Change, IdempotencyKey, ListVersion, Page, Selection, TaskStore
+from todo.domain.refusals import InvalidField, TaskChanged, Unavailable
 from todo.domain.task import Edit, Position, Task, UserId
 
 Clock = Callable[[], datetime]  # now, aware and in UTC
@@ -20,13 +20,18 @@ class Tasks:
     ``expected`` holds the revisions at which the caller still wants the change; with None it is made at any.
     """
 
-    def __init__(self, store: TaskStore, clock: Clock, new_id: Callable[[], UUID]) -> None:
+    def __init__(
+        self, store: TaskStore, clock: Clock, new_id: Callable[[], UUID], is_time_zone: Callable[[str], bool]
+    ) -> None:
+        """``is_time_zone``: whether the tz database has a zone of this name."""
         self._store = store
         self._clock = clock
         self._new_id = new_id
+        self._is_time_zone = is_time_zone
 
     async def add(self, actor: UserId, values: Edit, *, key: str | None = None) -> Applied:
         """Raises InvalidField; with a key, what ``TaskStore.apply`` says of it."""
+        self._check_time_zone(values)
         task = Task.new(actor, values, task_id=self._new_id(), now=self._clock())
         idempotency = None if key is None else IdempotencyKey(key, values.digest())
         return await self._store.apply(actor, [Change(None, task)], idempotency)
@@ -39,24 +44,25 @@ class Tasks:
         """Changes exactly when one of the actor's tasks does."""
         return await self._store.version(actor)
 
-    async def page(self, actor: UserId, wanted: Filter, *, after: Position | None = None, limit: int) -> Page:
+    async def page(self, actor: UserId, wanted: Selection, *, after: Position | None = None, limit: int) -> Page:
         return await self._store.list(actor, wanted, after=after, limit=limit)
 
     async def pages(
-        self, actor: UserId, wanted: Filter, *, after: Position | None = None, first: int = PAGE_LENGTH
+        self, actor: UserId, wanted: Selection, *, after: Position | None = None, first: int = PAGE_LENGTH
     ) -> AsyncGenerator[Page, None]:
-        """The whole list from ``after`` on, at least one page; ``first`` is the length of the first. A task that stays
-        while others come and go is seen exactly once."""
+        """The whole list from ``after`` on, at least one page; ``first`` is the length of the first. A task that keeps
+        its position while others come and go is seen exactly once."""
         page = await self.page(actor, wanted, after=after, limit=first)
         yield page
         while page.more:
-            page = await self.page(actor, wanted, after=page.tasks[-1].position, limit=PAGE_LENGTH)
+            page = await self.page(actor, wanted, after=wanted.position(page.tasks[-1]), limit=PAGE_LENGTH)
             yield page
 
     async def change(
         self, actor: UserId, task_id: UUID, changes: Edit, *, expected: Collection[int] | None = None
     ) -> Task:
-        """Raises TaskNotFound, NotYours, TaskChanged."""
+        """Raises InvalidField, TaskNotFound, NotYours, TaskChanged."""
+        self._check_time_zone(changes)
 
         def edit(task: Task) -> Task:
             return task.edit(changes, now=self._clock())
@@ -68,6 +74,13 @@ class Tasks:
     async def remove(self, actor: UserId, task_id: UUID, *, expected: Collection[int] | None = None) -> None:
         """Raises TaskNotFound, NotYours, TaskChanged."""
         await self._read_and_apply(actor, task_id, expected, lambda _: None)
+
+    def _check_time_zone(self, values: Edit) -> None:
+        due = values.named.get("due")
+        if due is not None and due.time_zone is not None and not self._is_time_zone(due.time_zone):
+            raise InvalidField(
+                "due.time_zone must be a name in the IANA tz database, such as Europe/Berlin.", "due", "time_zone"
+            )
 
     async def _read_and_apply(
         self,

@@ -11,8 +11,9 @@ from msgspec import UNSET, Struct, UnsetType, defstruct
 from msgspec.json import Decoder, Encoder
 
 from todo.domain import refusals
+from todo.domain.fields import Due
 from todo.domain.ports import Page
-from todo.domain.task import FIELDS, Edit, Task
+from todo.domain.task import FIELDS, Edit, Field, Task
 
 STATUSES: Final[Mapping[type[refusals.Refusal], int]] = {
     refusals.InvalidField: 400,
@@ -38,27 +39,48 @@ KEY_LENGTH = 255  # the most characters of an Idempotency-Key
 WIRE_NAMES: Final[Mapping[str, str]] = {"owner": "user_id"}
 """Where a document has another name for a field of the Task than the Task itself."""
 
+
+class DueDocument(Struct, frozen=True, omit_defaults=True, gc=False):
+    """A due date. What it lacks is absent."""
+
+    date: str
+    time: str | None = None
+    time_zone: str | None = None
+
+
+def _document_type(kind: Any) -> Any:
+    return DueDocument | None if kind == Due | None else kind
+
+
 # In the order of the Task's fields. Documents form no reference cycles, so the garbage collector can ignore them.
 TaskDocument = defstruct(
     "TaskDocument",
-    [(WIRE_NAMES.get(name, name), kind) for name, kind in get_type_hints(Task).items()],
+    [(WIRE_NAMES.get(name, name), _document_type(kind)) for name, kind in get_type_hints(Task).items()],
     frozen=True,
     gc=False,
 )
 
+
+def _body_type(field: Field) -> Any:
+    kind = _document_type(field.type)
+    return kind | None if field.rule.is_clearable else kind
+
+
 NewTask = defstruct(
     "NewTask",
     [
-        (name, kind) if rule.is_required else (name, kind | UnsetType, UNSET)
-        for name, kind, rule in FIELDS
-        if rule.at_creation
+        (field.name, _body_type(field))
+        if field.rule.is_required
+        else (field.name, _body_type(field) | UnsetType, UNSET)
+        for field in FIELDS
+        if field.rule.at_creation
     ],
 )
 """The body of POST."""
 
 Rename = defstruct("Rename", [("title", str)])  # the body of PUT
 
-TaskChange = defstruct("TaskChange", [(name, kind | UnsetType, UNSET) for name, kind, _ in FIELDS])
+TaskChange = defstruct("TaskChange", [(field.name, _body_type(field) | UnsetType, UNSET) for field in FIELDS])
 """The body of PATCH."""
 
 
@@ -85,11 +107,17 @@ _task_decoder, _tasks_decoder = Decoder(TaskDocument), Decoder(list[TaskDocument
 
 
 def encode_task(task: Task) -> bytes:
-    return _encode(TaskDocument(*task))
+    return _encode(_make_document(task))
 
 
 def encode_tasks(tasks: Iterable[Task]) -> bytes:
-    return _encode([TaskDocument(*task) for task in tasks])
+    return _encode([_make_document(task) for task in tasks])
+
+
+def _make_document(task: Task) -> Any:
+    if task.due is not None:
+        task = task._replace(due=DueDocument(*task.due))  # type: ignore[arg-type] # what the document has there
+    return TaskDocument(*task)
 
 
 async def encode_pages(pages: AsyncIterable[Page]) -> AsyncGenerator[bytes, None]:
@@ -104,28 +132,45 @@ async def encode_pages(pages: AsyncIterable[Page]) -> AsyncGenerator[bytes, None
 
 def decode_task(document: bytes) -> Task:
     """Raises ValueError."""
-    return Task(*msgspec.structs.astuple(_task_decoder.decode(document)))
+    return _read_document(_task_decoder.decode(document))
 
 
 def decode_tasks(document: bytes) -> list[Task]:
     """Raises ValueError."""
-    return [Task(*msgspec.structs.astuple(one)) for one in _tasks_decoder.decode(document)]
+    return [_read_document(one) for one in _tasks_decoder.decode(document)]
+
+
+def _read_document(document: Any) -> Task:
+    return Task(*map(_from_document, msgspec.structs.astuple(document)))
+
+
+def _from_document(value: Any) -> Any:
+    return Due(*msgspec.structs.astuple(value)) if isinstance(value, DueDocument) else value
 
 
 def make_edit(body: Struct) -> Edit:
     """Out of the body of a request. Raises InvalidField."""
-    return Edit(**{name: value for name in body.__struct_fields__ if (value := getattr(body, name)) is not UNSET})
+    values = {name: getattr(body, name) for name in body.__struct_fields__}
+    return Edit(**{name: _from_document(value) for name, value in values.items() if value is not UNSET})
 
 
-def creation_body(task: Task) -> dict[str, Any]:
+def creation_body(task: Task) -> Any:
     """The fields that a new task would not have by itself."""
     values = {name: (getattr(task, name), rule) for name, _, rule in FIELDS if rule.at_creation}
-    return {name: value for name, (value, rule) in values.items() if rule.is_required or value != rule.default(name)}
+    return _make_body(
+        {name: value for name, (value, rule) in values.items() if rule.is_required or value != rule.default(name)}
+    )
 
 
-def change_body(before: Task, after: Task) -> dict[str, Any]:
+def change_body(before: Task, after: Task) -> Any:
     """The fields in which the two differ."""
-    return {name: getattr(after, name) for name, _, _ in FIELDS if getattr(after, name) != getattr(before, name)}
+    values = {name: getattr(after, name) for name, _, _ in FIELDS}
+    return _make_body({name: value for name, value in values.items() if value != getattr(before, name)})
+
+
+def _make_body(values: Mapping[str, Any]) -> Any:
+    documents = {name: DueDocument(*value) if isinstance(value, Due) else value for name, value in values.items()}
+    return msgspec.to_builtins(documents)
 
 
 def format_pointer(path: Iterable[str | int]) -> str:

@@ -2,45 +2,63 @@
 
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from uuid import UUID
 
-from todo.domain.ports import Filter
-from todo.domain.task import Position, UserId
+from todo.domain.ports import Order, Selection
+from todo.domain.task import NEVER_DUE, Position, UserId
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_TIME_BYTES, _ID_BYTES, _CHECK_BYTES = 8, 16, 18  # 42 in all: exactly 56 characters of base64
-CURSOR_PATTERN = "[A-Za-z0-9_-]{56}"
+_TIME_BYTES, _ID_BYTES, _DUE_BYTES, _CHECK_BYTES = 8, 16, 18, 18
+# Lengths that divide by three have no padding, and no other text stands for the same bytes.
+CURSOR_PATTERN = "[A-Za-z0-9_-]{56}([A-Za-z0-9_-]{24})?"
+_DUE = re.compile(f"{NEVER_DUE}|[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}(T[0-9]{{2}}:[0-9]{{2}})?")
 
 
-def list_query(owner: UserId, wanted: Filter, limit: int | None, after: Position | None) -> dict[str, str]:
+def list_query(
+    owner: UserId, wanted: Selection, limit: int | None, after: Position | None
+) -> dict[str, str | Sequence[str]]:
     """The parameters that ask for a part of a list."""
-    parameters = {} if limit is None else {"limit": str(limit)}
+    parameters: dict[str, str | Sequence[str]] = {} if limit is None else {"limit": str(limit)}
     if wanted.completed is not None:
         parameters["completed"] = "true" if wanted.completed else "false"
     if wanted.text is not None:
         parameters["q"] = wanted.text
     if wanted.ids is not None:
         parameters["id_prefix"] = wanted.ids.text
+    if wanted.priority is not None:
+        parameters["priority"] = wanted.priority
+    if wanted.labels:
+        parameters["label"] = wanted.labels
+    if wanted.due_from is not None:
+        parameters["due_from"] = wanted.due_from
+    if wanted.due_until is not None:
+        parameters["due_until"] = wanted.due_until
+    if wanted.order is Order.BY_DUE:
+        parameters["sort"] = "due"
     if after is not None:
         parameters["cursor"] = format_cursor(owner, wanted, after)
     return parameters
 
 
-def format_cursor(owner: UserId, wanted: Filter, position: Position) -> str:
-    """A position in the owner's list under this filter, as 56 characters of base64url (RFC 4648, section 5).
+def format_cursor(owner: UserId, wanted: Selection, position: Position) -> str:
+    """A position in the owner's list under this selection, as base64url (RFC 4648, section 5): 56 characters, or 80 in
+    a list by due date.
 
-    The checksum binds it to owner and filter and finds a changed character. It is no signature, and none is needed: a
-    cursor that somebody computes leads nowhere but through their own list.
+    The checksum binds it to owner and selection and finds a changed character. It is no signature, and none is needed:
+    a cursor that somebody computes leads nowhere but through their own list.
     """
     time = (position.created_at - _EPOCH) // timedelta(microseconds=1)
     payload = time.to_bytes(_TIME_BYTES, signed=True) + position.id.bytes
+    if wanted.order is Order.BY_DUE:
+        payload += position.due.encode().ljust(_DUE_BYTES)
     return urlsafe_b64encode(payload + _checksum(owner, wanted, payload)).decode()
 
 
-def parse_cursor(owner: UserId, wanted: Filter, text: str) -> Position | None:
-    """The position that a cursor stands for; None unless it was made for this owner and filter, and is unchanged."""
+def parse_cursor(owner: UserId, wanted: Selection, text: str) -> Position | None:
+    """The position that a cursor stands for; None unless it was made for this owner and selection, and is unchanged."""
     if not re.fullmatch(CURSOR_PATTERN, text):
         return None
     decoded = urlsafe_b64decode(text)
@@ -48,12 +66,16 @@ def parse_cursor(owner: UserId, wanted: Filter, text: str) -> Position | None:
     if checksum != _checksum(owner, wanted, payload):
         return None
     time = timedelta(microseconds=int.from_bytes(payload[:_TIME_BYTES], signed=True))
+    task_id = UUID(bytes=payload[_TIME_BYTES : _TIME_BYTES + _ID_BYTES])
+    due = payload[_TIME_BYTES + _ID_BYTES :].decode("latin-1").rstrip()
+    if (wanted.order is Order.BY_DUE) != bool(due) or (due and not _DUE.fullmatch(due)):
+        return None
     try:
-        return Position(_EPOCH + time, UUID(bytes=payload[_TIME_BYTES:]))
+        return Position(_EPOCH + time, task_id, due)
     except OverflowError:
         return None
 
 
-def _checksum(owner: UserId, wanted: Filter, payload: bytes) -> bytes:
+def _checksum(owner: UserId, wanted: Selection, payload: bytes) -> bytes:
     sealed = b"%b%b\0%b" % (payload, owner.encode(), repr(wanted).encode())
     return blake2b(sealed, digest_size=_CHECK_BYTES, person=b"todo cursor").digest()

@@ -19,6 +19,9 @@ ReadBeside = Callable[[Parameters], Awaitable[tuple[Sequence[Row], Row | None]]]
 """Runs two statements as one: the rows of the first, and the row of the second."""
 
 
+Ordering = Sequence[tuple[Column[Any], bool]]
+"""Columns that rows are sorted by, each with whether its values descend."""
+
 Kind = Literal["add", "save", "remove"]
 
 
@@ -57,11 +60,9 @@ class Database(Protocol):
         """For what takes no time, such as a row by its key."""
         ...
 
-    def prepare_read_beside(
-        self, statement: Select[Any], order: Sequence[Column[Any]], beside: Select[Any]
-    ) -> ReadBeside:
-        """What two statements find at the very same moment. The first has its rows in descending ``order``; the second
-        returns at most one row."""
+    def prepare_read_beside(self, statement: Select[Any], order: Ordering, beside: Select[Any]) -> ReadBeside:
+        """What two statements find at the very same moment. The first has its rows in that order; the second returns at
+        most one row."""
         ...
 
     async def change(self, owner: str, changes: Sequence[RowChange], key: KeyRow | None = None) -> Changed:

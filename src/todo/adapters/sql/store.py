@@ -1,29 +1,30 @@
 """The TaskStore in a database."""
 
-import re
 from collections.abc import Callable, Sequence
-from functools import cache, partial
-from typing import Any
+from functools import lru_cache, partial
 from uuid import UUID
 
-from sqlalchemy import Integer, bindparam, select, true, tuple_
+from sqlalchemy import bindparam, select
 
 from todo.adapters.sql.compiled import Row
 from todo.adapters.sql.database import Database, KeyRow, ReadBeside, RowChange
+from todo.adapters.sql.select_tasks import ORDERS, make_parameters, select_tasks
 from todo.adapters.sql.tables import TASK_COLUMNS, make_row, tasks, users
 from todo.domain.ports import (
     KEY_LIFETIME,
     PAGE_LENGTH,
     Applied,
     Change,
-    Filter,
     IdempotencyKey,
     ListVersion,
+    Order,
     Page,
-    fold,
+    Selection,
 )
 from todo.domain.refusals import KeyReused, TaskChanged, TaskNotFound, Unavailable
 from todo.domain.task import Position, Task, UserId, check_access
+
+STATEMENTS = 200  # how many statements of lists are kept ready, of the most recent combinations of conditions
 
 _make_task: Callable[[Row], Task] = partial(tuple.__new__, Task)
 """Takes half as long as ``Task._make``, which counts the fields again."""
@@ -31,17 +32,6 @@ _make_task: Callable[[Row], Task] = partial(tuple.__new__, Task)
 _GET = select(*TASK_COLUMNS).where(tasks.c.user_id == bindparam("owner"), tasks.c.id == bindparam("id"))
 _GET_OWNER = select(tasks.c.user_id).where(tasks.c.id == bindparam("id"))
 _VERSION = select(users.c.epoch, users.c.revision).where(users.c.id == bindparam("owner"))
-_NEWEST_FIRST = (tasks.c.created_at, tasks.c.id)
-_CONDITIONS = {
-    "completed": tasks.c.completed == bindparam("completed"),
-    "pattern": tasks.c.title_folded.like(bindparam("pattern"), escape="/"),
-    "first": tasks.c.id >= bindparam("first"),
-    "last": tasks.c.id <= bindparam("last"),
-    "after_time": tuple_(*_NEWEST_FIRST)
-    < tuple_(bindparam("after_time", type_=tasks.c.created_at.type), bindparam("after_id", type_=tasks.c.id.type)),
-    "after_id": true(),
-}
-"""What each parameter of a list asks for."""
 
 
 class SqlTaskStore:
@@ -53,7 +43,7 @@ class SqlTaskStore:
         self._get = database.prepare_read(_GET)
         self._get_owner = database.prepare_read(_GET_OWNER)
         self._version = database.prepare_read(_VERSION)
-        self._list = cache(self._prepare_list)
+        self._list = lru_cache(STATEMENTS)(self._prepare_list)
 
     async def get(self, owner: UserId, task_id: UUID) -> Task:
         rows = await self._get({"owner": owner, "id": task_id})
@@ -64,20 +54,15 @@ class SqlTaskStore:
         return _make_task(rows[0])
 
     async def list(
-        self, owner: UserId, wanted: Filter, *, after: Position | None = None, limit: int = PAGE_LENGTH
+        self, owner: UserId, wanted: Selection, *, after: Position | None = None, limit: int = PAGE_LENGTH
     ) -> Page:
-        conditions: dict[str, Any] = {}
-        if wanted.completed is not None:
-            conditions["completed"] = wanted.completed
-        if wanted.text is not None:
-            conditions["pattern"] = "%" + re.sub("[/%_]", r"/\g<0>", fold(wanted.text)) + "%"
-        if wanted.ids is not None:
-            conditions["first"], conditions["last"] = wanted.ids.first, wanted.ids.last
-        if after is not None:
-            conditions["after_time"], conditions["after_id"] = after
+        given = make_parameters(wanted, after)
         # One more than asked for tells whether the list goes on.
-        rows, version = await self._list(*conditions)({"owner": owner, "limit": limit + 1, **conditions})
-        return Page(list(map(_make_task, rows[:limit])), more=len(rows) > limit, version=_make_version(version))
+        rows, version = await self._list(wanted.order, *given)({"owner": owner, "limit": limit + 1, **given})
+        found = (
+            rows[:limit] if wanted.order is Order.NEWEST_FIRST else [row[: len(TASK_COLUMNS)] for row in rows[:limit]]
+        )
+        return Page(list(map(_make_task, found)), more=len(rows) > limit, version=_make_version(version))
 
     async def version(self, owner: UserId) -> ListVersion:
         rows = await self._version({"owner": owner})
@@ -134,16 +119,9 @@ class SqlTaskStore:
             raise TaskChanged
         return [stored]
 
-    def _prepare_list(self, *conditions: str) -> ReadBeside:
+    def _prepare_list(self, order: Order, *names: str) -> ReadBeside:
         """Beside the tasks the owner's version at the moment in which they were read."""
-        statement = select(*TASK_COLUMNS).where(
-            tasks.c.user_id == bindparam("owner"), *(_CONDITIONS[name] for name in conditions)
-        )
-        return self._database.prepare_read_beside(
-            statement.order_by(*(column.desc() for column in _NEWEST_FIRST)).limit(bindparam("limit", type_=Integer)),
-            _NEWEST_FIRST,
-            _VERSION,
-        )
+        return self._database.prepare_read_beside(select_tasks(order, names), ORDERS[order], _VERSION)
 
 
 def _make_row_change(owner: UserId, change: Change) -> RowChange:

@@ -1,8 +1,10 @@
 """The tables. The migrations make them; a test compares the two."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
+from msgspec.json import Decoder, encode
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -19,10 +21,12 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     Uuid,
+    text,
 )
 
-from todo.domain.ports import fold
-from todo.domain.task import USER_ID_LENGTH, Task
+from todo.domain.fields import Due
+from todo.domain.ports import fold, fold_labels
+from todo.domain.task import NEVER_DUE, USER_ID_LENGTH, Task
 
 SCHEMA_VERSION = "0001"  # the newest migration's name. Names sort in the order in which migrations run
 
@@ -53,6 +57,28 @@ class _WithoutZone(TypeDecorator[datetime]):
         return None if value is None else value.replace(tzinfo=UTC)
 
 
+class JsonText(TypeDecorator[Any]):
+    """Values of one type, each as a JSON text."""
+
+    impl = Text
+    cache_ok = True
+
+    def __init__(self, kind: Any) -> None:
+        super().__init__()
+        self.kind = kind
+        self._decode = Decoder(kind).decode
+
+    @property
+    def python_type(self) -> type[str]:
+        return str
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Any:  # noqa: ARG002 - SQLAlchemy's
+        return None if value is None else self._decode(value)
+
+
+# Compared byte by byte, whatever the database's collation.
+PlainText = Text().with_variant(Text(collation="C"), "postgresql")
+
 UtcDateTime = DateTime(timezone=True).with_variant(_WithoutZone, "sqlite")
 
 users = Table(
@@ -65,39 +91,69 @@ users = Table(
     sqlite_with_rowid=False,  # the row is found in one tree, not in two
 )
 
+
+def _where(condition: str) -> dict[str, Any]:
+    return {"postgresql_where": text(condition), "sqlite_where": text(condition)}
+
+
 tasks = Table(
     "tasks",
     metadata,
     Column("user_id", ForeignKey(users.c.id, ondelete="CASCADE"), primary_key=True),
     Column("id", Uuid, primary_key=True),
     Column("title", Text, nullable=False),
-    # The title folded by the domain: neither database does it as Unicode says, nor as the other does.
-    Column("title_folded", Text, nullable=False),
     Column("notes", Text),
+    Column("due", JsonText(Due)),
+    Column("priority", Text),
+    Column("labels", JsonText(tuple[str, ...]), nullable=False, server_default="[]"),
     Column("completed", Boolean, nullable=False),
+    Column("completed_at", UtcDateTime),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
     Column("revision", BigInteger, nullable=False),
+    # What follows is derived from the columns above, by the domain's rules: neither database folds text as Unicode
+    # says, nor as the other does.
+    Column("search_text", Text, nullable=False),
+    Column("due_order", PlainText, nullable=False, server_default=NEVER_DUE),
+    Column("labels_folded", Text),
     CheckConstraint("length(title) BETWEEN 1 AND 500", name="title_length"),
     # To tell another person's task from one that does not exist.
     Index("tasks_by_id", "id"),
     Index("tasks_in_list_order", "user_id", "created_at", "id"),
     Index("tasks_by_state_in_list_order", "user_id", "completed", "created_at", "id"),
     Index("tasks_by_revision", "user_id", "revision"),
+    Index("tasks_by_due", "user_id", "due_order", text("created_at DESC"), text("id DESC")),
+    # Partial, so that tasks without the field cost nothing.
+    Index("tasks_by_priority", "user_id", "priority", "created_at", "id", **_where("priority IS NOT NULL")),
+    Index("tasks_with_labels", "user_id", "created_at", "id", **_where("labels_folded IS NOT NULL")),
 )
 
 TASK_COLUMNS = tuple(tasks.c["user_id" if name == "owner" else name] for name in Task._fields)
 """In the order of the Task's fields."""
 
-_ROW_NAMES = (*(column.name for column in TASK_COLUMNS), "title_folded")
+_TASK_NAMES = [column.name for column in TASK_COLUMNS]
 
 CHANGING = [column.name for column in tasks.c if column.name not in ("user_id", "id", "created_at", "revision")]
 """The columns in which a saved task may differ from the one before."""
 
+# Between what is searched or compared one by one. No field can contain it, and no search ask for it.
+SEPARATOR = "\x1f"
+
 
 def make_row(task: Task) -> dict[str, Any]:
     """A task's values, by column."""
-    return dict(zip(_ROW_NAMES, (*task, fold(task.title)), strict=True))
+    row = dict(zip(_TASK_NAMES, task, strict=True))
+    row["due"] = None if task.due is None else encode(task.due).decode()
+    row["labels"] = encode(task.labels).decode()
+    row["search_text"] = fold(task.title) if task.notes is None else SEPARATOR.join(map(fold, (task.title, task.notes)))
+    row["due_order"] = task.due_order
+    row["labels_folded"] = join_labels(fold_labels(task.labels)) or None
+    return row
+
+
+def join_labels(folded: Iterable[str], between: str = "") -> str:
+    """Each between two separators, so that one is never found inside another."""
+    return between.join(f"{SEPARATOR}{label}{SEPARATOR}" for label in folded)
 
 
 idempotency_keys = Table(

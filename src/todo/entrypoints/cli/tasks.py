@@ -10,7 +10,7 @@ from uuid import UUID
 import rich_click as click
 from click.shell_completion import CompletionItem
 
-from todo.domain.ports import Filter, IdPrefix, Page
+from todo.domain.ports import IdPrefix, Page, Selection
 from todo.domain.refusals import NotAuthenticated, Refusal, Unavailable
 from todo.domain.task import Edit, Task
 from todo.entrypoints.cli.output import escape, format_details, format_row, print_error, print_line, shorten_ids
@@ -30,7 +30,7 @@ class NoSuchId(Refusal):
 
 def _complete_id(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
     async def find() -> Sequence[Task]:
-        wanted = Filter(ids=IdPrefix(incomplete.lower()) if incomplete else None)
+        wanted = Selection(ids=IdPrefix(incomplete.lower()) if incomplete else None)
         server = context.params.get("server") or context.find_root().params.get("server")
         async with open_session(find_target(server), timeout=COMPLETION_TIMEOUT) as session:
             return (await session.tasks.page(session.user, wanted, limit=SUGGESTIONS)).tasks
@@ -70,7 +70,7 @@ async def list_(session: Session, text: str | None, *, is_open: bool, is_done: b
     """
     if is_open and is_done:
         raise click.UsageError("--open and --done exclude each other; give one, or none for all tasks")
-    wanted = Filter(completed=is_done if is_open or is_done else None, text=text)
+    wanted = Selection(completed=is_done if is_open or is_done else None, text=text)
     if as_json:
         async for part in encode_pages(session.tasks.pages(session.user, wanted)):
             sys.stdout.buffer.write(part)
@@ -79,7 +79,7 @@ async def list_(session: Session, text: str | None, *, is_open: bool, is_done: b
         return
     width = 0
     # All tasks are read whatever is wanted, because how short an id can be depends on the others.
-    async for tasks, names in _with_short_ids(session.tasks.pages(session.user, Filter(), first=FIRST_SHOWN)):
+    async for tasks, names in _with_short_ids(session.tasks.pages(session.user, Selection(), first=FIRST_SHOWN)):
         width = max(width, *map(len, names))
         for task, name in zip(tasks, names, strict=True):
             if wanted.keeps(task):
@@ -193,7 +193,7 @@ async def _find_id(session: Session, text: str) -> UUID:
         raise NoSuchId(f"{text!r} is not a valid id prefix; run `todo list`.") from None
     if ids.first == ids.last:
         return ids.first
-    tasks, more, _ = await session.tasks.page(session.user, Filter(ids=ids), limit=CANDIDATES)
+    tasks, more, _ = await session.tasks.page(session.user, Selection(ids=ids), limit=CANDIDATES)
     if not tasks:
         raise NoSuchId(f"None of your tasks has an id that begins with {text}; run `todo list`.")
     if len(tasks) > 1:

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from todo.domain.fields import Flag, Rule, Text
+from todo.domain.fields import Choice, DueDate, Flag, Labels, Rule, Text
 from todo.domain.task import FIELDS, USER_ID_LENGTH, Field, Task
 from todo.http_contract.documents import WIRE_NAMES
 
@@ -27,6 +27,11 @@ _READ_ONLY: dict[str, Json] = {
         "minLength": 1,
         "maxLength": USER_ID_LENGTH,
         "description": "The owner: the `sub` claim of their token.",
+    },
+    "completed_at": {
+        "type": ["string", "null"],
+        "format": "date-time",
+        "description": "When `completed` became true, in UTC; null while the task is open.",
     },
     "created_at": {"type": "string", "format": "date-time", "description": "In UTC."},
     "updated_at": {"type": "string", "format": "date-time", "description": "In UTC; never decreases."},
@@ -72,8 +77,7 @@ def _make_value(rule: Rule, *, is_sent: bool) -> Json:
     """The schema of a field's value, in a request (``is_sent``) or in a response."""
     match rule:
         case Text(max_length=length, is_required=True):
-            edge, inner = f"[^{_SPACE}{_CONTROL}]", f"[^{_CONTROL}]"
-            pattern = f"^[{_SPACE}]*{edge}({inner}{{0,{length - 2}}}{edge})?[{_SPACE}]*$"
+            pattern = _make_trimmed_pattern(length, inner=f"[^{_CONTROL}]")
             return {
                 "type": "string",
                 "minLength": 1,
@@ -91,5 +95,43 @@ def _make_value(rule: Rule, *, is_sent: bool) -> Json:
             }
         case Flag():
             return {"type": "boolean"}
+        case Choice(words=words):
+            return {"type": ["string", "null"], "enum": [*words, None]}
+        case DueDate():
+            return _make_due(is_sent=is_sent)
+        case Labels(max_number=number, max_length=length):
+            sent = {"pattern": _make_trimmed_pattern(length, inner=f"[^{_CONTROL}\\t\\n\\r]")}
+            return {
+                "type": ["array", "null"] if is_sent else "array",
+                "items": {"type": "string", **(sent if is_sent else {"maxLength": length})},
+                "maxItems": number,
+                "uniqueItems": True,
+                "description": f"Up to {number}, of 1 to {length} characters each, not counting leading and trailing "
+                "white space, which is removed. No two may be equal when upper and lower case count as the same.",
+            }
         case _:
             raise TypeError(f"no schema for {rule}")
+
+
+def _make_trimmed_pattern(length: int, *, inner: str) -> str:
+    """Of text with 1 to ``length`` characters once it is trimmed. ``inner``: one that is not the first or the last."""
+    edge = f"[^{_SPACE}{_CONTROL}]"
+    return f"^[{_SPACE}]*{edge}({inner}{{0,{length - 2}}}{edge})?[{_SPACE}]*$"
+
+
+def _make_due(*, is_sent: bool) -> Json:
+    # Clients may send null for what is absent.
+    text = ["string", "null"] if is_sent else "string"
+    return {
+        "type": ["object", "null"],
+        "required": ["date"],
+        "properties": {
+            "date": {"type": "string", "format": "date"},
+            "time": {"type": text, "pattern": "^([01][0-9]|2[0-3]):[0-5][0-9]$"},
+            "time_zone": {"type": text, "description": "A name in the IANA tz database; only beside a time."},
+        },
+        "dependentRequired": {"time_zone": ["time"]},
+        "description": "What is on the calendar and the wall clock; nothing converts it. A date alone is the whole "
+        "day, a time without a zone is that time wherever the person is.",
+        "examples": [{"date": "2026-12-24", "time": "17:30", "time_zone": "Europe/Berlin"}],
+    }

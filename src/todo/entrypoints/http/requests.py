@@ -5,24 +5,20 @@ Litestar's own binding is lenient where the contract is not: it takes ``"true"``
 
 import re
 from collections.abc import Collection
-from typing import Any, NamedTuple
-from urllib.parse import parse_qsl, urlencode
+from typing import Any
 from uuid import UUID
 
 import msgspec
 from litestar import Request
 from litestar.datastructures import State
 
-from todo.domain.ports import PAGE_LENGTH, Filter, IdPrefix
-from todo.domain.task import Edit, Position, UserId
+from todo.domain.task import Edit, UserId
 from todo.entrypoints.http.problems import TOO_LARGE, InvalidRequest
 from todo.http_contract.documents import KEY_LENGTH, ErrorItem, format_pointer, make_edit
 from todo.http_contract.entity_tags import parse_if_match
-from todo.http_contract.list_query import format_cursor, parse_cursor
 
 BODY_LENGTH = 64 * 1024  # the most bytes of a body
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # some clients send one; a parser may ignore it (RFC 8259, section 8.1)
-QUERY_TEXT_LENGTH = 500  # the most characters of a search
 
 ApiRequest = Request[UserId, Any, State]
 
@@ -78,7 +74,7 @@ def read_task_id(request: ApiRequest) -> UUID:
     text = request.path_params["task_id"]
     # msgspec takes missing hyphens too; the contract has one form.
     if not _ID.fullmatch(text):
-        raise _invalid_parameter("id", "The id must be a UUID, such as 01890a5d-ac96-774b-bcce-b302099a8057.")
+        raise invalid_parameter("id", "The id must be a UUID, such as 01890a5d-ac96-774b-bcce-b302099a8057.")
     return msgspec.convert(text, UUID)
 
 
@@ -87,7 +83,7 @@ def read_idempotency_key(request: ApiRequest) -> str | None:
     if not keys:
         return None
     if len(keys) > 1 or not 1 <= len(keys[0]) <= KEY_LENGTH:
-        raise _invalid_parameter("Idempotency-Key", f"Send one Idempotency-Key, of 1 to {KEY_LENGTH} characters.")
+        raise invalid_parameter("Idempotency-Key", f"Send one Idempotency-Key, of 1 to {KEY_LENGTH} characters.")
     return keys[0]
 
 
@@ -96,7 +92,7 @@ def read_if_match(request: ApiRequest) -> Collection[int] | None:
     try:
         return parse_if_match(read_header(request, b"if-match"))
     except ValueError:
-        raise _invalid_parameter("If-Match", 'If-Match must be a list of entity tags, such as "7", or *.') from None
+        raise invalid_parameter("If-Match", 'If-Match must be a list of entity tags, such as "7", or *.') from None
 
 
 def read_header(request: ApiRequest, name: bytes) -> str | None:
@@ -109,81 +105,12 @@ def _read_headers(request: ApiRequest, name: bytes) -> list[str]:
     return [value.decode("latin-1") for key, value in request.scope["headers"] if key == name]
 
 
-class ListQuery(NamedTuple):
-    """Which part of a list is asked for. Without ``limit`` all of it."""
-
-    wanted: Filter
-    limit: int | None
-    after: Position | None
-    parameters: dict[str, str]  # as they were sent, those that count
-
-    def next_page(self, owner: UserId, after: Position) -> str:
-        """The query that leads to the page after this position."""
-        return urlencode(self.parameters | {"cursor": format_cursor(owner, self.wanted, after)})
-
-
-_ID_PREFIX = "id_prefix must be given once, as the beginning of an id in lower case."
-
-# Pattern and what is said of a value that does not match it.
-_PARAMETERS = {
-    "completed": ("true|false", "completed must be given once, as true or false."),
-    "limit": (
-        f"[1-9][0-9]{{0,2}}|{PAGE_LENGTH}",
-        f"limit must be given once, as a whole number from 1 to {PAGE_LENGTH}.",
-    ),
-    "q": (
-        f"[^\x00]{{0,{QUERY_TEXT_LENGTH}}}",
-        f"q must be given once, with at most {QUERY_TEXT_LENGTH} characters and no NUL.",
-    ),
-    "id_prefix": ("[0-9a-f-]{1,36}", _ID_PREFIX),
-    "cursor": (".*", "cursor must be given once."),
-}
-
-
-def read_list_query(request: ApiRequest) -> ListQuery:
-    """Collects everything that is wrong into one InvalidRequest. Unknown parameters are ignored."""
-    raw = request.scope["query_string"]
-    if not raw:
-        return ListQuery(Filter(), None, None, {})
-    given: dict[str, list[str]] = {}
-    try:
-        for name, value in parse_qsl(raw.decode(), keep_blank_values=True, errors="strict"):
-            given.setdefault(name, []).append(value)
-    except UnicodeDecodeError:
-        raise _invalid_parameter("query", "The query is not valid UTF-8.") from None
-    errors: list[ErrorItem] = []
-    known: dict[str, str] = {}
-    for name, (pattern, detail) in _PARAMETERS.items():
-        values = given.get(name, [])
-        if len(values) > 1 or (values and not re.fullmatch(pattern, values[0], re.DOTALL)):
-            errors.append(ErrorItem(detail=detail, parameter=name))
-        elif values:
-            known[name] = values[0]
-    ids = None
-    if "id_prefix" in known:
-        try:
-            ids = IdPrefix(known["id_prefix"])
-        except ValueError:
-            errors.append(ErrorItem(detail=_ID_PREFIX, parameter="id_prefix"))
-    completed = known["completed"] == "true" if "completed" in known else None
-    wanted = Filter(completed=completed, text=known.get("q"), ids=ids)
-    after = None
-    if "cursor" in known:
-        after = parse_cursor(request.user, wanted, known["cursor"])
-        if after is None:
-            detail = "The cursor is not one from a Link header of your own list, with these filters."
-            errors.append(ErrorItem(detail=detail, parameter="cursor"))
-    if errors:
-        raise InvalidRequest(errors[0].detail, *errors)
-    return ListQuery(wanted, int(known["limit"]) if "limit" in known else None, after, known)
-
-
 def invalid_body(detail: str, *path: str) -> InvalidRequest:
     """Something is wrong with the body: with all of it, or with what the path leads to."""
     return InvalidRequest(detail, ErrorItem(detail=detail, pointer=format_pointer(path)))
 
 
-def _invalid_parameter(name: str, detail: str) -> InvalidRequest:
+def invalid_parameter(name: str, detail: str) -> InvalidRequest:
     return InvalidRequest(detail, ErrorItem(detail=detail, parameter=name))
 
 
@@ -192,10 +119,11 @@ _TYPES = {"str": "a string", "bool": "true or false", "object": "a JSON object",
 
 def _explain(error: str) -> tuple[str, ...]:
     """msgspec's error as a sentence, and the path to what is wrong."""
-    if missing := re.search("missing required field `(.+?)`", error):
-        return f"{missing[1]} is missing.", missing[1]
-    expected = re.search("Expected `(.+?)`", error)
-    types = [_TYPES.get(name, name) for name in expected[1].split(" | ")] if expected else ["something else"]
     path = re.search(r"at `\$\.?(.*?)`", error)
     parts = re.findall(r"[^.\[\]]+", path[1]) if path else []
+    if missing := re.search("missing required field `(.+?)`", error):
+        parts.append(missing[1])
+        return f"{'.'.join(parts)} is missing.", *parts
+    expected = re.search("Expected `(.+?)`", error)
+    types = [_TYPES.get(name, name) for name in expected[1].split(" | ")] if expected else ["something else"]
     return f"{'.'.join(parts) or 'The body'} must be {' or '.join(types)}.", *parts

@@ -11,16 +11,15 @@ from todo.domain.ports import ListVersion, Page
 from todo.domain.task import Task
 from todo.domain.use_cases import Tasks
 from todo.entrypoints.http.compression import MIN_LENGTH, accepts_gzip, compress
+from todo.entrypoints.http.list_parameters import ListQuery, read_list_query
 from todo.entrypoints.http.problems import Headers
 from todo.entrypoints.http.requests import (
     ApiRequest,
-    ListQuery,
     invalid_body,
     read_edit,
     read_header,
     read_idempotency_key,
     read_if_match,
-    read_list_query,
     read_task_id,
 )
 from todo.entrypoints.http.responses import JSON, BytesResponse, StreamingResponse
@@ -66,7 +65,7 @@ class TaskController(Controller):
         etag = _list_etag(request, page.version, query)
         headers = [JSON, *_LIST_HEADERS]
         if page.more and query.limit is not None:
-            next_page = query.next_page(request.user, page.tasks[-1].position)
+            next_page = query.next_page(request.user, query.wanted.position(page.tasks[-1]))
             headers.append((b"link", f'<{_get_path(request)}?{next_page}>; rel="next"'.encode()))
         is_compressed = accepts_gzip(read_header(request, b"accept-encoding"))
         if page.more and query.limit is None:
@@ -115,7 +114,7 @@ class TaskController(Controller):
     async def _read_on(self, request: ApiRequest, query: ListQuery, first: Page) -> AsyncIterator[Page]:
         """The first page, and all after it."""
         yield first
-        rest = self.tasks.pages(request.user, query.wanted, after=first.tasks[-1].position)
+        rest = self.tasks.pages(request.user, query.wanted, after=query.wanted.position(first.tasks[-1]))
         async with aclosing(rest):
             while True:
                 async with self.long_reads:

@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 from psycopg import errors
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from sqlalchemy import Column, Engine, Select, case, create_engine, func, select, true
+from sqlalchemy import Engine, Select, case, create_engine, func, select, true
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.exc import DBAPIError
 
@@ -17,6 +17,7 @@ from todo.adapters.sql.database import (
     Changed,
     DatabaseAway,
     KeyRow,
+    Ordering,
     Parameters,
     Read,
     ReadBeside,
@@ -78,12 +79,10 @@ class PostgresqlDatabase:
 
         return read
 
-    def prepare_read_beside(
-        self, statement: Select[Any], order: Sequence[Column[Any]], beside: Select[Any]
-    ) -> ReadBeside:
+    def prepare_read_beside(self, statement: Select[Any], order: Ordering, beside: Select[Any]) -> ReadBeside:
         """The row of ``beside`` stands in the first row, or in one of nothing else where there would be none."""
         rows, single = statement.subquery("rows"), beside.subquery("beside")
-        ordered = [rows.c[column.key].desc() for column in order]
+        ordered = [rows.c[column.key].desc() if descends else rows.c[column.key] for column, descends in order]
         is_first = func.row_number().over(order_by=ordered) == 1
         columns = [*rows.c, *(case((is_first, column)).label(f"beside_{column.key}") for column in single.c)]
         read = self.prepare_read(select(*columns).select_from(single.outerjoin(rows, true())).order_by(*ordered))

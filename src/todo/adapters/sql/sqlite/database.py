@@ -14,7 +14,7 @@ from types import GenericAlias
 from typing import Any
 
 import msgspec
-from sqlalchemy import URL, Column, Engine, Select, String, create_engine, func, select, type_coerce
+from sqlalchemy import URL, ColumnElement, Engine, Select, String, create_engine, func, select, type_coerce
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.exc import DBAPIError
 
@@ -23,6 +23,7 @@ from todo.adapters.sql.database import (
     Changed,
     DatabaseAway,
     KeyRow,
+    Ordering,
     Parameters,
     Read,
     ReadBeside,
@@ -38,6 +39,7 @@ from todo.adapters.sql.sqlite.threads import (
     run_separately,
 )
 from todo.adapters.sql.sqlite.write_changes import TaskMovedOn, erase, make_changes
+from todo.adapters.sql.tables import JsonText
 from todo.domain.refusals import OperatorNeeded, Unavailable
 
 PRIMARY_CODE = 0xFF  # the part of an extended error code that says what it is; the rest says where
@@ -86,7 +88,7 @@ class SqliteDatabase:
     def prepare_read_beside(
         self,
         statement: Select[Any],
-        order: Sequence[Column[Any]],  # noqa: ARG002 - the order is kept
+        order: Ordering,  # noqa: ARG002 - the order is kept
         beside: Select[Any],
     ) -> ReadBeside:
         rows, single = _JsonRows(statement), _JsonRows(beside)
@@ -182,15 +184,23 @@ class _JsonRows:
 
     def __init__(self, statement: Select[Any]) -> None:
         rows = statement.subquery()
-        values = [
-            type_coerce(column, String) + "Z" if column.type.python_type is datetime else column for column in rows.c
-        ]
+        values = [_as_json(column) for column in rows.c]
         self.as_json = select(func.json_group_array(func.json_array(*values))).scalar_subquery()
-        types = tuple(column.type.python_type | None for column in rows.c)
+        types = tuple(_decoded_type(column) | None for column in rows.c)
         # SQLite has 0 and 1 for false and true, which only a decoder that is not strict takes.
         self.decode: Callable[[str], Sequence[Row]] = msgspec.json.Decoder(
             GenericAlias(list, (GenericAlias(tuple, types),)), strict=False
         ).decode
+
+
+def _as_json(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    if isinstance(column.type, JsonText):
+        return func.json(column)
+    return type_coerce(column, String) + "Z" if column.type.python_type is datetime else column
+
+
+def _decoded_type(column: ColumnElement[Any]) -> Any:
+    return column.type.kind if isinstance(column.type, JsonText) else column.type.python_type
 
 
 def _primary_code(error: sqlite3.Error) -> int:

@@ -31,7 +31,10 @@ class _Named:
         self._parameters = [(name, _CONVERTERS.get(_TYPES.get(name, object))) for name in names]
 
     def run(self, connection: sqlite3.Connection, row: Mapping[str, Any]) -> Sequence[Row]:
-        values = [convert(row[name]) if convert else row[name] for name, convert in self._parameters]
+        values = [
+            convert(value) if convert is not None and (value := row[name]) is not None else row[name]
+            for name, convert in self._parameters
+        ]
         # To its end: a statement that returns rows is only half executed before.
         return connection.execute(self._text, values).fetchall()
 

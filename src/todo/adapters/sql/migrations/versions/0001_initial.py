@@ -25,12 +25,23 @@ def upgrade() -> None:
         sa.Column("user_id", sa.String(255), nullable=False),
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("title", sa.Text(), nullable=False),
-        sa.Column("title_folded", sa.Text(), nullable=False),
         sa.Column("notes", sa.Text()),
+        sa.Column("due", sa.Text()),
+        sa.Column("priority", sa.Text()),
+        sa.Column("labels", sa.Text(), nullable=False, server_default="[]"),
         sa.Column("completed", sa.Boolean(), nullable=False),
+        sa.Column("completed_at", sa.DateTime(timezone=True)),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("revision", sa.BigInteger(), nullable=False),
+        sa.Column("search_text", sa.Text(), nullable=False),
+        sa.Column(
+            "due_order",
+            sa.Text().with_variant(sa.Text(collation="C"), "postgresql"),
+            nullable=False,
+            server_default="~",
+        ),
+        sa.Column("labels_folded", sa.Text()),
         sa.PrimaryKeyConstraint("user_id", "id", name="tasks_pkey"),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name="tasks_user_id_fkey", ondelete="CASCADE"),
         sa.CheckConstraint("length(title) BETWEEN 1 AND 500", name=op.f("tasks_title_length_check")),
@@ -39,6 +50,12 @@ def upgrade() -> None:
     op.create_index("tasks_in_list_order", "tasks", ["user_id", "created_at", "id"])
     op.create_index("tasks_by_state_in_list_order", "tasks", ["user_id", "completed", "created_at", "id"])
     op.create_index("tasks_by_revision", "tasks", ["user_id", "revision"])
+    op.create_index("tasks_by_due", "tasks", ["user_id", "due_order", sa.text("created_at DESC"), sa.text("id DESC")])
+    for name, columns, condition in (
+        ("tasks_by_priority", ["user_id", "priority", "created_at", "id"], sa.text("priority IS NOT NULL")),
+        ("tasks_with_labels", ["user_id", "created_at", "id"], sa.text("labels_folded IS NOT NULL")),
+    ):
+        op.create_index(name, "tasks", columns, postgresql_where=condition, sqlite_where=condition)
     op.create_table(
         "idempotency_keys",
         sa.Column("user_id", sa.String(255), nullable=False),
@@ -63,7 +80,7 @@ def upgrade() -> None:
         with suppress(sa.exc.DBAPIError), bind.begin_nested():
             bind.execute(sa.text("CREATE EXTENSION IF NOT EXISTS pg_trgm"))
             bind.execute(sa.text("CREATE EXTENSION IF NOT EXISTS btree_gin"))
-            bind.execute(sa.text("CREATE INDEX tasks_by_words ON tasks USING gin (user_id, title_folded gin_trgm_ops)"))
+            bind.execute(sa.text("CREATE INDEX tasks_by_words ON tasks USING gin (user_id, search_text gin_trgm_ops)"))
 
 
 def downgrade() -> None:
