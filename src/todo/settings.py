@@ -181,8 +181,20 @@ def load_settings(kind: type[S], environ: Mapping[str, str], file: EnvFile | Non
     try:
         return msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as error:
-        why, _, field = str(error).partition(" - at `$.")
-        raise InvalidSetting(f"{field.rstrip('`').upper()}: {why[0].lower()}{why[1:]}") from None
+        raise InvalidSetting(_explain(str(error))) from None
+
+
+_KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false"}
+_BOUNDS = {">=": " of at least ", "<=": " of at most "}
+
+
+def _explain(error: str) -> str:
+    """msgspec's error as a sentence that names the setting."""
+    found = re.fullmatch(r"Expected `(\w+)`(?: ([<>]=) ([0-9.]+))?.*at `\$\.(\w+)`", error)
+    assert found is not None, error
+    kind, comparison, bound, field = found.groups()
+    limit = f"{_BOUNDS[comparison]}{float(bound):g}" if comparison else ""
+    return f"{field.upper()} must be {_KINDS[kind]}{limit}"
 
 
 def _split_list(name: str, value: str) -> list[str]:
