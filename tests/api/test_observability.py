@@ -57,7 +57,9 @@ def test_what_is_not_http_is_logged_under_the_id_in_its_response(observed: Serve
         response = connection.makefile("rb").read()
     [named] = re.findall(rb"x-request-id: ([0-9a-f]{32})\r\n", response)
     [line] = observed.logged("todo.http")
-    assert line["message"] == f"request {named.decode()} was refused before it was complete: 400"
+    assert line["message"] == (
+        f"request {named.decode()} was refused before it was complete: 400, This is not a valid HTTP/1.1 request."
+    )
     assert "secret" not in observed.printed()
 
 

@@ -99,11 +99,15 @@ class SchemaOutdated(Unavailable):
     """The schema is older than this program, or does not exist yet: an upgrade is about to run, or was forgotten."""
 
     def __init__(self) -> None:
-        super().__init__("The database's schema is older than this program; run `todo db upgrade`.")
+        super().__init__(f"The database {self.fault}; run `todo db upgrade`.")
+
+    fault = "has a schema that is older than this program"
 
 
 class SchemaMissing(SchemaOutdated):
     """There is no schema at all."""
+
+    fault = "has no schema yet"
 
 
 _version = Table(VERSION_TABLE, MetaData(), Column("version_num", String(32), primary_key=True))

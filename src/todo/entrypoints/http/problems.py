@@ -102,7 +102,8 @@ def log_cause(error: BaseException, scope: Mapping[str, Any]) -> None:
         if cause is None or cause in seen:  # errors may be causes of each other
             continue
         seen.append(cause)
-        message = cause if isinstance(cause, OperatorNeeded) else getattr(cause, "sqlstate", None) or ""
+        is_ours = isinstance(cause, OperatorNeeded | Unavailable)
+        message = cause if is_ours else getattr(cause, "sqlstate", None) or ""
         lines.append(f"{type(cause).__module__}.{type(cause).__qualname__} {message}")
         lines += [
             f"  {frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(cause.__traceback__)

@@ -279,7 +279,7 @@ class HttpProtocol(asyncio.Protocol):
         _batch.flush()
         if served is None or not (is_served and served.is_started):
             request_id = uuid4().hex
-            logger.warning("request %s was refused before it was complete: %d", request_id, status)
+            logger.warning("request %s was refused before it was complete: %d, %s", request_id, status, detail)
             _, headers, body = problems.render(problems.InvalidRequest(detail, status=status))
             added = [(b"x-request-id", request_id.encode()), (b"connection", b"close")]
             lines = [format_status_line(status), *map(b": ".join, [*headers, *added]), b"", body]
