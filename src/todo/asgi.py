@@ -1,16 +1,21 @@
 """``app``, for hosts that import an ASGI application: bridges the event loops that serverless hosts make.
 
-Its settings are the environment's, and `todo db upgrade` brings the schema up to date.
+Its settings are those of `todo serve`, and `todo db upgrade` brings the schema up to date.
 """
 
 import asyncio
+import logging.config
+import sys
 import threading
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from todo.entrypoints.http.application import make_app_from_environment
+from todo.entrypoints.http.logs import make_log_config
+from todo.settings import InvalidSetting
 
 
 class EventLoopBridge:
@@ -58,4 +63,13 @@ async def _run_in(loop: asyncio.AbstractEventLoop, coroutine: Any) -> Any:
     return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(started, loop))
 
 
-app = EventLoopBridge(make_app_from_environment)
+def _make_app() -> EventLoopBridge:
+    if not logging.getLogger().handlers:
+        logging.config.dictConfig(make_log_config())
+    try:
+        return EventLoopBridge(partial(make_app_from_environment, may_pause=True))
+    except InvalidSetting as error:
+        sys.exit(f"todo: {error}")
+
+
+app = _make_app()

@@ -84,13 +84,14 @@ def make_app(
     return Middleware(app, cors, max_concurrent_requests, lambda: tokens.waiting, observers)
 
 
-def make_app_from_environment() -> ASGIApp:
-    """Raises InvalidSetting."""
-    return make_app_from_settings(load_settings(ServerSettings, os.environ, find_env_file(os.environ)))
+def make_app_from_environment(*, may_pause: bool = False) -> ASGIApp:
+    """Raises InvalidSetting. ``may_pause``: as of ``make_app_from_settings``."""
+    settings = load_settings(ServerSettings, os.environ, find_env_file(os.environ))
+    return make_app_from_settings(settings, may_pause=may_pause)
 
 
-def make_app_from_settings(settings: ServerSettings) -> ASGIApp:
-    """Raises InvalidSetting."""
+def make_app_from_settings(settings: ServerSettings, *, may_pause: bool = False) -> ASGIApp:
+    """Raises InvalidSetting. ``may_pause``: whether the host may stop the process between requests."""
     if settings.key_set_url is not None and not settings.audiences:
         logger.warning(
             "JWT_AUDIENCE is not set: a token that the same issuer made for another service is accepted here, too"
@@ -106,7 +107,7 @@ def make_app_from_settings(settings: ServerSettings) -> ASGIApp:
         service,
         cors_origins=settings.cors_origins,
         max_concurrent_requests=settings.max_concurrent_requests,
-        access_log=AccessLog(settings.log_hash_key) if settings.access_log else None,
+        access_log=AccessLog(settings.log_hash_key, is_batched=not may_pause) if settings.access_log else None,
         metrics=metrics,
         tracing=None if tracing is None else tracing(),
     )

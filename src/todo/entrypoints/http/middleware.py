@@ -39,8 +39,8 @@ Observer = Callable[[Served], None]
 
 
 class Middleware:
-    """Gives each request an id, routes HEAD as GET (the server sends no body then), adds CORS headers, and turns
-    whatever was not foreseen into a 500.
+    """Gives each request an id, answers HEAD as GET without the body, adds CORS headers, and turns whatever was not
+    foreseen into a 500.
 
     At most ``max_concurrent`` requests are served at once and the others refused at once, so that the former are
     served in time. Health checks and metrics are not limited. Nor are requests whose tokens wait for the issuer
@@ -94,6 +94,8 @@ class Middleware:
                 await send(message)
                 status = message["status"]
             else:
+                if method == "HEAD" and message["type"] == "http.response.body":
+                    message["body"] = b""  # some hosts would send it, which HTTP/2 forbids
                 await send(message)
 
         is_limited = not path.startswith(_UNLIMITED)
