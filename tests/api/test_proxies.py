@@ -7,16 +7,17 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 
 from tests.support import browser
+from tests.support.certificates import Certificate
 from tests.support.databases import free_port, migrated, sqlite_url
-from tests.support.reverse_proxies import APACHE, CADDY, DEPLOY, ROOT, SYSTEMD, running
-from tests.support.serving import SECRET, TODO, Server, run_python, serving, signed
+from tests.support.reverse_proxies import APACHE, CADDY, DEPLOY, ROOT, SYSTEMD, nginx, running
+from tests.support.serving import SECRET, TODO, Server, client, run_python, serving, signed
 
 
 @contextmanager
@@ -138,54 +139,94 @@ def test_the_commands_of_the_container_file_make_a_service(tmp_path: Path, monke
 
 
 HOSTS = {
-    "hypercorn": ["-b", "127.0.0.1:{port}", "todo.asgi:app"],
-    "granian": ["--interface", "asgi", "--host", "127.0.0.1", "--port", "{port}", "todo.asgi:app"],
+    "hypercorn": ["-b", "127.0.0.1:{port}", "--certfile", "{certificate}", "--keyfile", "{key}"],
+    "granian": [
+        "--host",
+        "127.0.0.1",
+        "--port",
+        "{port}",
+        "--ssl-certificate",
+        "{certificate}",
+        "--ssl-keyfile",
+        "{key}",
+    ],
 }
 
 
 @pytest.mark.parametrize("host", HOSTS)
-def test_other_servers_can_host_the_application(tmp_path: Path, host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_servers_can_host_the_application_over_http_2(
+    tmp_path: Path, certificate: Certificate, host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     port, database = free_port(), sqlite_url(tmp_path / "todo.db")
     with serving(tmp_path, database) as server:
         server.person("ann").add("first")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DATABASE_URL", database)
     monkeypatch.setenv("BETTER_AUTH_SECRET", SECRET)
-    command = Path(sys.executable).with_name(host)
-    url = f"http://127.0.0.1:{port}"
-    with running(port, command, *(part.format(port=port) for part in HOSTS[host])), open_client() as api:
-        assert [task["title"] for task in api.get(f"{url}/api/tasks").json()] == ["first"]
-        made = api.post(f"{url}/api/tasks", json={"title": "second"})
-        assert api.get(url + made.headers["location"]).json() == made.json()
-        assert api.get(f"{url}/api/t%61sks").status_code == 404
-        assert api.head(f"{url}/api/tasks").status_code == 200
+    [command] = re.findall(rf"^\| \w+ \| `({host} .*)` \|$", DEPLOY, re.MULTILINE)
+    program, *arguments = command.split()
+    options = [part.format(port=port, certificate=certificate.file, key=certificate.key) for part in HOSTS[host]]
+    with (
+        running(port, Path(sys.executable).with_name(program), *options, *arguments),
+        client(f"https://127.0.0.1:{port}/todo", f"Bearer {signed()}") as api,
+    ):
+        listed = api.get("/api/tasks")
+        assert listed.http_version == "HTTP/2"
+        assert [task["title"] for task in listed.json()] == ["first"]
+        made = api.post("/api/tasks", json={"title": "second"})
+        assert made.headers["location"].startswith("/todo/api/tasks/")
+        assert api.get(made.headers["location"]).json() == made.json()
+        assert api.get("/api/t%61sks").status_code == 404
+        for path in ("/api/tasks", made.headers["location"], "/docs", "/health/live"):
+            head = api.head(path)
+            assert (head.status_code, head.content) == (200, b"")
+            assert head.headers["content-length"] == str(len(api.get(path, headers={"Accept-Encoding": ""}).content))
+
+
+def test_nginx_says_as_the_service_would_that_it_is_away(tmp_path: Path, certificate: Certificate) -> None:
+    with ExitStack() as proxy:
+        with serving(tmp_path, sqlite_url(tmp_path / "todo.db"), "--root-path", "/todo") as server:
+            url = proxy.enter_context(nginx(tmp_path, server, certificate))
+        api = proxy.enter_context(client(url))
+        response = api.get("/api/tasks")
+        assert (response.status_code, response.json()["status"]) == (503, 503)
+        assert response.headers["content-type"] == "application/problem+json"
+        assert (response.headers["retry-after"], response.headers["access-control-allow-origin"]) == ("1", "*")
+        assert api.get("/metrics").status_code == 403
 
 
 LAMBDA = """
-import json, os
-from mangum import Mangum
-from todo.asgi import app
+import json, os, sys
 
-handler = Mangum(app, lifespan="off")
 token = os.environ["TOKEN"]
 
-def call(method, path, body=None, query=""):
+def call(method, path, body=None, query="", **headers):
     event = {
-        "version": "2.0", "routeKey": "$default", "rawPath": path, "rawQueryString": query, "isBase64Encoded": False,
-        "headers": {"host": "x", "authorization": f"Bearer {token}", "content-type": "application/json"},
+        "version": "2.0", "routeKey": "$default", "rawPath": f"/prod{path}", "rawQueryString": query,
+        "headers": {"host": "x", "authorization": f"Bearer {token}", "content-type": "application/json", **headers},
         "requestContext": {"http": {"method": method, "path": path, "protocol": "HTTP/1.1", "sourceIp": "127.0.0.1"}},
-        "body": body,
+        "body": body, "isBase64Encoded": False,
     }
     return handler(event, None)
 
 made = call("POST", "/api/tasks", json.dumps({"title": "Buy milk"}))
 assert made["statusCode"] == 201, made
-assert json.loads(call("GET", made["headers"]["location"])["body"]) == json.loads(made["body"])
+location = made["headers"]["location"]
+assert location.startswith("/prod/api/tasks/")
+assert json.loads(call("GET", location.removeprefix("/prod"))["body"]) == json.loads(made["body"])
 assert len(json.loads(call("GET", "/api/tasks", query="limit=1&q=MILK")["body"])) == 1
-assert call("GET", "/api//tasks")["statusCode"] == 404
+assert not call("HEAD", "/api/tasks")["body"]
+missing = call("GET", "/api//tasks")
+assert (missing["statusCode"], json.loads(missing["body"])["status"]) == (404, 404)
+assert call("GET", "/api/tasks", **{"if-none-match": call("GET", "/api/tasks")["headers"]["etag"]})["statusCode"] == 304
+sys.stdout.flush()
+os._exit(0)  # as a sandbox ends
 """
 
 
 def test_mangum_can_host_the_application(tmp_path: Path) -> None:
-    database = sqlite_url(tmp_path / "todo.db")
-    run_python(LAMBDA, tmp_path, DATABASE_URL=migrated(database), BETTER_AUTH_SECRET=SECRET, TOKEN=signed())
+    [snippet] = re.findall(r"```python\n(.*?)```", DEPLOY, re.DOTALL)
+    database = migrated(sqlite_url(tmp_path / "todo.db"))
+    run = run_python(snippet + LAMBDA, tmp_path, DATABASE_URL=database, BETTER_AUTH_SECRET=SECRET, TOKEN=signed())
+    logged = [json.loads(line) for line in run.stderr.splitlines()]
+    assert [line["status"] for line in logged] == [201, 200, 200, 200, 404, 200, 304]

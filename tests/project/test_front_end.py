@@ -31,12 +31,13 @@ try {
   const init = { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(account) };
   await fetch("/api/auth/sign-up/email", init);
 
-  const milk = await tasks.add("Buy milk", "k-1");
-  seen.replayed = (await tasks.add("Buy milk", "k-1")).id === milk.id;
+  const milk = await tasks.add({ title: "Buy milk" }, "k-1");
+  seen.replayed = (await tasks.add({ title: "Buy milk" }, "k-1")).id === milk.id;
   seen.changed = (await tasks.change(milk.id, { completed: true })).completed;
   seen.listed = (await tasks.list()).map((task) => task.title);
-  seen.refusal = await tasks.add(" ").catch((error) => error instanceof Refused && error.problem.errors[0].pointer);
-  await tasks.remove((await tasks.add("Buy bread")).id);
+  const refused = (error) => error instanceof Refused && error.problem.errors[0].pointer;
+  seen.refusal = await tasks.add({ title: " " }).catch(refused);
+  await tasks.remove((await tasks.add({ title: "Buy bread", labels: ["shop"] })).id);
   await tasks.remove(milk.id);
   seen.missing = await tasks.read(milk.id).catch((error) => error.problem.status);
 
