@@ -188,7 +188,8 @@ TITLES = {
 @pytest.mark.skipif(shutil.which("tmux") is None and not os.environ.get("CI"), reason="no tmux on this machine")
 def test_no_title_controls_or_misaligns_a_real_terminal(todo: Todo, tmp_path: Path) -> None:
     settings = {"TODO_USER": "ann", "DATABASE_URL": sqlite_url(tmp_path / "todo.db")}
-    statuses = [todo("add", title, **settings).returncode for title in TITLES.values()]
+    fields = ["--due", "2020-01-31", "--priority", "high", "--label", "\u202elabel"]
+    statuses = [todo("add", title, *fields, **settings).returncode for title in TITLES.values()]
     assert statuses.count(0) == len(TITLES) - 1  # control characters are rejected
     with closing(sqlite3.connect(tmp_path / "todo.db")) as database:  # but an older database may have some
         database.execute("UPDATE tasks SET title = ? WHERE title = 'one\ntwo\r\tthree'", (TITLES["escape sequences"],))
@@ -211,7 +212,7 @@ def test_no_title_controls_or_misaligns_a_real_terminal(todo: Todo, tmp_path: Pa
     lines = screen.rstrip("\n").splitlines()
     assert len(lines) == len(TITLES) - 1, screen
     for line in lines:
-        assert re.match(r"[0-9a-f-]+ +\[ \]  \d{4}-\d\d-\d\d \d\d:\d\d  \S", line), screen
+        assert re.match(r"[0-9a-f-]+ +\[ \]  !  overdue  \S", line), screen
     assert len({line.index("[ ]") for line in lines}) == 1
     assert "\\x1b[2J\\x1b]0;owned" in screen
     assert "\\u202etxt.exe" in screen

@@ -113,6 +113,6 @@ def test_a_field_is_added_in_six_files(tmp_path: Path) -> None:
 
     run("-c", USE)
     newest = run("-m", "todo", "list", "--search", "Renamed").split()[0]
-    assert "note     one pint" in run("-m", "todo", "show", newest)
+    assert "note      one pint" in run("-m", "todo", "show", newest)
     document, test = 1, 1
     assert len({*EDITS, MIGRATION}) + document + test <= 6

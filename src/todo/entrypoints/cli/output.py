@@ -2,17 +2,17 @@
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from io import TextIOWrapper
-from itertools import pairwise
 from pathlib import Path
-from uuid import UUID
+from typing import Any
 
 import rich_click as click
 from rich.cells import get_character_cell_size
 
 from todo.domain.task import Task
+from todo.entrypoints.cli.dates import format_due, format_due_briefly, is_overdue
 
 # Joins emoji, and letters of Arabic and of Indic scripts; it moves nothing.
 _JOINERS = "\u200c\u200d"
@@ -62,14 +62,50 @@ def truncate(text: str, cells: int) -> str:
     return text
 
 
-def format_row(task: Task, name: str) -> str:
-    """The title comes last, so that a terminal that measures it differently shifts no column."""
-    columns = f"{name}  {'[x]' if task.completed else '[ ]'}  {format_time(task.created_at)}  "
-    title = escape(task.title)
-    if sys.stdout.isatty():
-        width = os.get_terminal_size(sys.stdout.fileno()).columns or 80  # some terminals do not say
-        title = truncate(title, max(width - len(columns), 10))
-    return columns + title
+class Table:
+    """Tasks in columns, which grow as they have to.
+
+    The title comes last, so that a terminal that measures it differently shifts no column. A column in which no task
+    has anything is left out.
+    """
+
+    def __init__(self) -> None:
+        self._now = get_now()
+        self._widths = [0, 0, 0, 0]
+
+    def print(self, rows: Sequence[tuple[Task, str]]) -> None:
+        """Prints tasks, each with the name by which it can be called."""
+        lines = [(task, self._make_cells(task, name)) for task, name in rows]
+        self._widths = [
+            max(column) for column in zip(self._widths, *(map(len, cells) for _, cells in lines), strict=True)
+        ]
+        for task, cells in lines:
+            padded = [cell.ljust(width) for cell, width in zip(cells, self._widths, strict=True)]
+            if not task.completed:
+                padded[2], padded[3] = _style(padded[2], bold=True), _style(padded[3], fg=self._choose_colour(task))
+            shown = "  ".join(cell for cell, width in zip(padded, self._widths, strict=True) if width)
+            used = sum(width + 2 for width in self._widths if width)
+            print_line(f"{shown}  {_fit(_describe(task), used)}", faint=task.completed)
+        sys.stdout.flush()
+
+    def _make_cells(self, task: Task, name: str) -> list[str]:
+        is_high = task.priority == "high"
+        return [name, "[x]" if task.completed else "[ ]", "!" if is_high else "", format_due_briefly(task, self._now)]
+
+    def _choose_colour(self, task: Task) -> str | None:
+        return "red" if is_overdue(task, self._now) else None
+
+
+def _describe(task: Task) -> str:
+    return escape(" ".join([task.title, *(f"#{label}" for label in task.labels)]))
+
+
+def _fit(text: str, used: int) -> str:
+    """To the terminal, of whose columns some are in use."""
+    if not sys.stdout.isatty():
+        return text
+    width = os.get_terminal_size(sys.stdout.fileno()).columns or 80  # some terminals do not say
+    return truncate(text, max(width - used, 10))
 
 
 def format_details(task: Task) -> str:
@@ -78,11 +114,19 @@ def format_details(task: Task) -> str:
         ("id", str(task.id)),
         ("title", escape(task.title)),
         *(("notes", line) for line in escape_lines(task.notes or "")),
-        ("done", "yes" if task.completed else "no"),
+        ("due", format_due(task, get_now())),
+        ("priority", task.priority or ""),
+        ("labels", escape(", ".join(task.labels))),
+        ("done", "no" if task.completed_at is None else format_time(task.completed_at)),
         ("created", format_time(task.created_at)),
         ("changed", format_time(task.updated_at)),
     ]
-    return "\n".join(f"{name:7}  {value}" for name, value in lines)
+    return "\n".join(f"{name:8}  {value}" for name, value in lines if value)
+
+
+def get_now() -> datetime:
+    """In the local time zone."""
+    return datetime.now().astimezone()
 
 
 def format_time(moment: datetime) -> str:
@@ -91,8 +135,15 @@ def format_time(moment: datetime) -> str:
 
 
 def print_line(text: str, *, faint: bool = False) -> None:
-    has_colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-    click.echo(click.style(text, dim=True) if faint and has_colour else text, color=has_colour)
+    click.echo(_style(text, dim=True) if faint else text, color=_has_colour())
+
+
+def _style(text: str, **how: Any) -> str:
+    return click.style(text, **how) if _has_colour() else text
+
+
+def _has_colour() -> bool:
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
 
 NEWER_SCHEMA = "the database's schema is newer than this program; it works, but a newer release is recommended"
@@ -101,18 +152,3 @@ NEWER_SCHEMA = "the database's schema is newer than this program; it works, but 
 def print_error(text: str) -> None:
     """One line on standard error."""
     click.echo(f"todo: {escape(text)}", err=True)
-
-
-def shorten_ids(ids: Sequence[UUID], among: Sequence[UUID]) -> Iterator[str]:
-    """The shortest prefix of each id that no other among those has."""
-    ordered = sorted({str(task_id) for task_id in among})
-    common = [0, *(_count_common(one, other) for one, other in pairwise(ordered)), 0]
-    lengths = {name: max(common[place : place + 2]) + 1 for place, name in enumerate(ordered)}
-    for name in map(str, ids):
-        shortest = name[: lengths[name]]
-        yield name[: len(shortest) + 1] if shortest.endswith("-") else shortest
-
-
-def _count_common(one: str, other: str) -> int:
-    """Characters at the beginning that are the same in both."""
-    return next(place for place, (a, b) in enumerate(zip(one, other, strict=True)) if a != b)

@@ -1,101 +1,165 @@
 """The commands on tasks. They work on the database or on a server; the use cases are the same."""
 
-import asyncio
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any
 from uuid import UUID
 
 import rich_click as click
-from click.shell_completion import CompletionItem
 
-from todo.domain.ports import IdPrefix, Page, Selection
+from todo.domain.ports import Order, Selection
 from todo.domain.refusals import NotAuthenticated, Refusal, Unavailable
 from todo.domain.task import Edit, Task
-from todo.entrypoints.cli.output import escape, format_details, format_row, print_error, print_line, shorten_ids
-from todo.entrypoints.cli.target import find_target
-from todo.entrypoints.cli.task_session import Session, open_session, task_command
+from todo.entrypoints.cli.dates import find_period, parse_due
+from todo.entrypoints.cli.output import Table, format_details, get_now, print_error, print_line
+from todo.entrypoints.cli.task_ids import NoSuchId, find_id, id_argument, with_short_ids
+from todo.entrypoints.cli.task_session import Session, task_command
 from todo.http_contract.documents import encode_pages, encode_task, encode_tasks
 
 FIRST_SHOWN = 100  # how many tasks of a list are read before the first is printed
-CANDIDATES = 5  # how many ids an ambiguous prefix is explained with
-COMPLETION_TIMEOUT = 1  # seconds that a shell is kept waiting
-SUGGESTIONS = 50  # how many ids a shell is offered to complete one
+PRIORITIES = ("low", "medium", "high")
 
 
-class NoSuchId(Refusal):
-    """None of the person's tasks, or more than one, has an id with this prefix. The sentence names it."""
+def _field_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What ``_read_fields`` takes."""
+    for option in (
+        click.option(
+            "--label", "labels", metavar="TEXT", multiple=True, help="A label; repeat it for more. Empty: none."
+        ),
+        click.option("--priority", type=click.Choice((*PRIORITIES, "none"))),
+        click.option(
+            "--due",
+            metavar="WHEN",
+            help="today, tomorrow, friday, 2026-12-24, +3d or +2w; a time and a time zone may follow: 'friday 17:30'."
+            " none clears it.",
+        ),
+        click.option("--notes", metavar="TEXT", help="Notes; - reads them from standard input. Empty: none."),
+    ):
+        command = option(command)
+    return command
 
 
-def _complete_id(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    async def find() -> Sequence[Task]:
-        wanted = Selection(ids=IdPrefix(incomplete.lower()) if incomplete else None)
-        server = context.params.get("server") or context.find_root().params.get("server")
-        async with open_session(find_target(server), timeout=COMPLETION_TIMEOUT) as session:
-            return (await session.tasks.page(session.user, wanted, limit=SUGGESTIONS)).tasks
-
-    try:
-        return [CompletionItem(str(task.id), help=escape(task.title)) for task in asyncio.run(find())]
-    except Exception:  # noqa: BLE001 - a shell that completes a line has no place for an error
-        return []
-
-
-def _id_argument(*, several: bool) -> Callable[[Any], Any]:
-    name, metavar = ("task_ids", "ID...") if several else ("task_id", "ID")
-    return click.argument(name, metavar=metavar, nargs=-1 if several else 1, required=True, shell_complete=_complete_id)
+def _read_fields(*, notes: str | None, due: str | None, priority: str | None, labels: Sequence[str]) -> dict[str, Any]:
+    """The values of the fields that are named."""
+    fields: dict[str, Any] = {}
+    if notes is not None:
+        fields["notes"] = sys.stdin.read().removesuffix("\n") if notes == "-" else notes
+    if due is not None:
+        try:
+            fields["due"] = parse_due(due, get_now().date())
+        except ValueError as error:
+            raise click.UsageError(f"--due: {error}") from None
+    if priority is not None:
+        fields["priority"] = None if priority == "none" else priority
+    if labels:
+        fields["labels"] = tuple(label for label in labels if label)
+    return fields
 
 
 @click.command()
 @click.argument("title")
+@_field_options
 @partial(task_command, may_create=True)
-async def add(session: Session, title: str, *, as_json: bool) -> None:
+async def add(session: Session, title: str, *, as_json: bool, **fields: Any) -> None:
     """Add a task.
 
-    Example: todo add "Buy milk"
+    Example: todo add "Pay rent" --due friday --priority high --label home
     """
-    (task,), _ = await session.tasks.add(session.user, Edit(title=title))
+    (task,), _ = await session.tasks.add(session.user, Edit(title=title, **_read_fields(**fields)))
     _print_task(task, as_json=as_json)
+
+
+@click.command()
+@id_argument(several=False)
+@click.option("--title", metavar="TEXT")
+@_field_options
+@task_command
+async def edit(session: Session, task_id: str, title: str | None, *, as_json: bool, **fields: Any) -> None:
+    """Change fields of a task; those that are not named stay as they are.
+
+    Example: todo edit 01a2 --due +3d --label home --label money
+    """
+    values = _read_fields(**fields) | ({} if title is None else {"title": title})
+    if not values:
+        raise click.UsageError("name at least one field to change, such as --due tomorrow")
+    changes = Edit(**values)
+    _print_task(await session.tasks.change(session.user, await find_id(session, task_id), changes), as_json=as_json)
 
 
 @click.command("list")
 @click.option("--open", "is_open", is_flag=True, help="Only open tasks.")
 @click.option("--done", "is_done", is_flag=True, help="Only completed tasks.")
-@click.option("--search", "text", metavar="TEXT", help="Only tasks whose title contains TEXT, whatever its case.")
+@click.option("--search", "text", metavar="TEXT", help="Only tasks with TEXT in title or notes, whatever its case.")
+@click.option(
+    "--due",
+    type=click.Choice(("today", "week", "overdue")),
+    help="Only tasks that are due today, in the seven days from today, or open and due before today.",
+)
+@click.option("--priority", type=click.Choice(PRIORITIES), help="Only tasks of this priority.")
+@click.option(
+    "--label", "labels", metavar="TEXT", multiple=True, help="Only tasks with this label, and with each other."
+)
+@click.option("--sort", type=click.Choice(("due",)), help="The earliest due date first.")
 @task_command
-async def list_(session: Session, text: str | None, *, is_open: bool, is_done: bool, as_json: bool) -> None:
+async def list_(session: Session, *, as_json: bool, **options: Any) -> None:
     """List your tasks, newest first.
 
-    Example: todo list --open --search milk
+    Example: todo list --open --due week --sort due
     """
-    if is_open and is_done:
-        raise click.UsageError("--open and --done exclude each other; give one, or none for all tasks")
-    wanted = Selection(completed=is_done if is_open or is_done else None, text=text)
+    wanted = _read_selection(**options)
     if as_json:
         async for part in encode_pages(session.tasks.pages(session.user, wanted)):
             sys.stdout.buffer.write(part)
         sys.stdout.buffer.write(b"\n")
         sys.stdout.buffer.flush()
         return
-    width = 0
+    table = Table()
+    kept: list[tuple[Task, str]] = []
     # All tasks are read whatever is wanted, because how short an id can be depends on the others.
-    async for tasks, names in _with_short_ids(session.tasks.pages(session.user, Selection(), first=FIRST_SHOWN)):
-        width = max(width, *map(len, names))
-        for task, name in zip(tasks, names, strict=True):
-            if wanted.keeps(task):
-                print_line(format_row(task, f"{name:{width}}"), faint=task.completed)
-        sys.stdout.flush()
+    async for tasks, names in with_short_ids(session.tasks.pages(session.user, Selection(), first=FIRST_SHOWN)):
+        kept += [(task, name) for task, name in zip(tasks, names, strict=True) if wanted.keeps(task)]
+        if wanted.order is Order.NEWEST_FIRST:
+            table.print(kept)
+            kept.clear()
+    table.print(sorted(kept, key=lambda row: row[0].due_order))
+
+
+def _read_selection(
+    *,
+    is_open: bool,
+    is_done: bool,
+    text: str | None,
+    due: str | None,
+    priority: str | None,
+    labels: Sequence[str],
+    sort: str | None,
+) -> Selection:
+    if is_open and is_done:
+        raise click.UsageError("--open and --done exclude each other; give one, or none for all tasks")
+    if due == "overdue" and is_done:
+        raise click.UsageError("only open tasks are overdue; leave --done out")
+    due_from, due_until = (None, None) if due is None else find_period(due, get_now().date())
+    return Selection(
+        completed=is_done if is_open or is_done or due == "overdue" else None,
+        text=text,
+        priority=priority,
+        labels=labels,
+        due_from=due_from,
+        due_until=due_until,
+        order=Order.NEWEST_FIRST if sort is None else Order.BY_DUE,
+    )
 
 
 @click.command()
-@_id_argument(several=False)
+@id_argument(several=False)
 @task_command
 async def show(session: Session, task_id: str, *, as_json: bool) -> None:
     """Show a task.
 
     Example: todo show 01a2
     """
-    task = await session.tasks.read(session.user, await _find_id(session, task_id))
+    task = await session.tasks.read(session.user, await find_id(session, task_id))
     if as_json:
         _print_task(task, as_json=True)
     else:
@@ -103,7 +167,7 @@ async def show(session: Session, task_id: str, *, as_json: bool) -> None:
 
 
 @click.command()
-@_id_argument(several=True)
+@id_argument(several=True)
 @task_command
 async def done(session: Session, task_ids: Sequence[str], *, as_json: bool) -> int:
     """Complete tasks.
@@ -114,7 +178,7 @@ async def done(session: Session, task_ids: Sequence[str], *, as_json: bool) -> i
 
 
 @click.command()
-@_id_argument(several=True)
+@id_argument(several=True)
 @task_command
 async def reopen(session: Session, task_ids: Sequence[str], *, as_json: bool) -> int:
     """Reopen completed tasks.
@@ -125,7 +189,7 @@ async def reopen(session: Session, task_ids: Sequence[str], *, as_json: bool) ->
 
 
 @click.command()
-@_id_argument(several=False)
+@id_argument(several=False)
 @click.argument("title")
 @task_command
 async def rename(session: Session, task_id: str, title: str, *, as_json: bool) -> None:
@@ -134,11 +198,11 @@ async def rename(session: Session, task_id: str, title: str, *, as_json: bool) -
     Example: todo rename 01a2 "Buy oat milk"
     """
     changes = Edit(title=title)
-    _print_task(await session.tasks.change(session.user, await _find_id(session, task_id), changes), as_json=as_json)
+    _print_task(await session.tasks.change(session.user, await find_id(session, task_id), changes), as_json=as_json)
 
 
 @click.command()
-@_id_argument(several=True)
+@id_argument(several=True)
 @task_command
 async def rm(session: Session, task_ids: Sequence[str], *, as_json: bool) -> int:
     """Remove tasks for good.
@@ -154,7 +218,7 @@ async def rm(session: Session, task_ids: Sequence[str], *, as_json: bool) -> int
     return await _for_each(session, task_ids, remove)
 
 
-COMMANDS = (add, list_, show, done, reopen, rename, rm)
+COMMANDS = (add, list_, show, edit, done, reopen, rename, rm)
 
 
 async def _change_each(session: Session, task_ids: Sequence[str], changes: Edit, *, as_json: bool) -> int:
@@ -176,7 +240,7 @@ async def _for_each(session: Session, task_ids: Sequence[str], act: Callable[[UU
     status = 0
     for task_id in task_ids:
         try:
-            await act(await _find_id(session, task_id))
+            await act(await find_id(session, task_id))
         except (NotAuthenticated, Unavailable):
             raise
         except Refusal as refusal:
@@ -185,43 +249,8 @@ async def _for_each(session: Session, task_ids: Sequence[str], act: Callable[[UU
     return status
 
 
-async def _find_id(session: Session, text: str) -> UUID:
-    """The one id of the person's tasks with this prefix. Raises NoSuchId."""
-    try:
-        ids = IdPrefix(text.lower())
-    except ValueError:
-        raise NoSuchId(f"{text!r} is not a valid id prefix; run `todo list`.") from None
-    if ids.first == ids.last:
-        return ids.first
-    tasks, more, _ = await session.tasks.page(session.user, Selection(ids=ids), limit=CANDIDATES)
-    if not tasks:
-        raise NoSuchId(f"None of your tasks has an id that begins with {text}; run `todo list`.")
-    if len(tasks) > 1:
-        candidates = [task.id for task in tasks]
-        names = ", ".join(shorten_ids(candidates, candidates))
-        raise NoSuchId(f"Several ids begin with {text}: {names}{' and others' if more else ''}; type more of one.")
-    return tasks[0].id
-
-
 def _print_task(task: Task, *, as_json: bool) -> None:
-    print_line(encode_task(task).decode() if as_json else format_row(task, str(task.id)))
-
-
-async def _with_short_ids(pages: AsyncIterator[Page]) -> AsyncIterator[tuple[Sequence[Task], Sequence[str]]]:
-    """The tasks of each page with their ids as short as possible.
-
-    The ids that are most alike belong to tasks created in one moment, which are neighbours in the list, too: so it is
-    enough to compare with the pages before and after.
-    """
-    before: Sequence[Task] = ()
-    current: Sequence[Task] = ()
-    async for page in pages:
-        if current:
-            yield current, _shorten(current, (*before, *current, *page.tasks))
-        before, current = current, page.tasks
-    if current:
-        yield current, _shorten(current, (*before, *current))
-
-
-def _shorten(tasks: Sequence[Task], among: Sequence[Task]) -> Sequence[str]:
-    return list(shorten_ids([task.id for task in tasks], [task.id for task in among]))
+    if as_json:
+        print_line(encode_task(task).decode())
+    else:
+        Table().print([(task, str(task.id))])
