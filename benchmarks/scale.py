@@ -21,8 +21,8 @@ from benchmarks.side_by_side import COLUMNS
 from todo.adapters.sql.postgresql.database import PostgresqlDatabase
 from todo.adapters.sql.store import SqlTaskStore
 from todo.composition import make_tasks
-from todo.domain.ports import Selection
-from todo.domain.task import Edit, Task, UserId
+from todo.domain.ports import Order, Selection
+from todo.domain.task import Edit, Position, Task, UserId
 from todo.domain.use_cases import Tasks
 
 EACH = 1000
@@ -30,6 +30,11 @@ EACH = 1000
 MOST = 1.3
 ROUNDS = 5
 CALLS = 200
+BY_DUE = Selection(order=Order.BY_DUE)
+CALLS_MADE = (
+    *("get", "first_page", "middle_page", "last_page", "open_page", "due_first_page", "due_middle_page"),
+    *("due_in_a_month", "with_priority", "with_label", "create", "patch"),
+)
 
 
 def fill(url: str, tasks: int) -> None:
@@ -45,10 +50,13 @@ def fill(url: str, tasks: int) -> None:
             (EACH, people - 1),
         )
         rows = (
-            f"INSERT INTO tasks ({', '.join(COLUMNS)}) "
+            f"INSERT INTO tasks ({', '.join(COLUMNS)}, due, due_order, priority, labels, labels_folded) "
             "SELECT 'person-' || {who}, gen_random_uuid(), title, lower(title), n % 2 = 0,"
-            " now() - n * interval '1 second', now(), n FROM generate_series(1, {many}) AS n,"
-            " LATERAL (SELECT 'Task number ' || n || ': write the weekly report' AS title)"
+            " now() - n * interval '1 second', now(), n, '[\"' || due || '\"]', coalesce(due, '~'),"
+            " CASE WHEN n % 7 = 0 THEN 'high' END, CASE WHEN n % 9 = 0 THEN '[\"Home\"]' ELSE '[]' END,"
+            " CASE WHEN n % 9 = 0 THEN E'\\x1fhome\\x1f' END FROM generate_series(1, {many}) AS n,"
+            " LATERAL (SELECT 'Task number ' || n || ': write the weekly report' AS title),"
+            " LATERAL (SELECT CASE WHEN n % 3 = 0 THEN to_char(date '2026-01-01' + n % 500, 'YYYY-MM-DD') END AS due)"
         )
         connection.execute(rows.format(who="n % 10", many=10 * EACH))
         step = 500_000
@@ -68,6 +76,7 @@ class Calls:
         self._tasks = tasks
         self._dice = random.Random(1)
         self._pages: dict[UserId, Sequence[Task]] = {}
+        self._middle_by_due: dict[UserId, Position] = {}
 
     def _owner(self) -> UserId:
         return UserId(f"person-{self._dice.randrange(10)}")
@@ -77,6 +86,8 @@ class Calls:
             owner = UserId(f"person-{number}")
             whole = (await self._store.list(owner, Selection(), limit=EACH)).tasks
             self._pages[owner] = whole
+            by_due = sorted(whole, key=lambda task: task.due_order)
+            self._middle_by_due[owner] = BY_DUE.position(by_due[EACH // 2])
 
     async def get(self) -> None:
         owner = self._owner()
@@ -95,6 +106,22 @@ class Calls:
         owner = self._owner()
         after = Selection().position(self._pages[owner][EACH // 2])
         await self._store.list(owner, Selection(completed=False), after=after, limit=100)
+
+    async def due_first_page(self) -> None:
+        await self._store.list(self._owner(), BY_DUE, limit=100)
+
+    async def due_middle_page(self) -> None:
+        owner = self._owner()
+        await self._store.list(owner, BY_DUE, after=self._middle_by_due[owner], limit=100)
+
+    async def due_in_a_month(self) -> None:
+        await self._store.list(self._owner(), Selection(due_from="2026-03-01", due_until="2026-03-31"), limit=100)
+
+    async def with_priority(self) -> None:
+        await self._store.list(self._owner(), Selection(priority="high"), limit=100)
+
+    async def with_label(self) -> None:
+        await self._store.list(self._owner(), Selection(labels=["home"]), limit=100)
 
     async def create(self) -> None:
         await self._tasks.add(self._owner(), Edit(title="Task number 7: write the weekly report"))
@@ -128,7 +155,7 @@ async def compare(small: str, big: str) -> float:
         await calls.prepare()
     worst = 0.0
     print("| | 10,000 tasks, µs | all, µs | times |\n| --- | --- | --- | --- |")
-    for name in ("get", "first_page", "middle_page", "last_page", "open_page", "create", "patch"):
+    for name in CALLS_MADE:
         rounds: list[list[float]] = [[], []]
         for calls in both:
             await timed(getattr(calls, name))  # to warm up

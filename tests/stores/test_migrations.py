@@ -24,9 +24,9 @@ from todo.adapters.sql.postgresql.database import PostgresqlDatabase
 from todo.adapters.sql.sqlite.database import SqliteDatabase
 from todo.adapters.sql.store import SqlTaskStore
 from todo.adapters.sql.tables import SCHEMA_VERSION, VERSION_TABLE, metadata
-from todo.domain.ports import Selection
+from todo.domain.ports import Order, Selection
 from todo.domain.refusals import Unavailable
-from todo.domain.task import Position
+from todo.domain.task import NEVER_DUE, Position
 
 COLUMNS = "user_id, id, title, search_text, completed, created_at, updated_at, revision"
 
@@ -167,18 +167,56 @@ async def test_expired_keys_are_swept_by_the_next_one_of_the_same_person(databas
         assert list(keys.scalars()) == ["new", "old 2"]
 
 
+BY_DUE = Selection(order=Order.BY_DUE)
+_OLDER = {"sqlite": r"\(created_at,id\)<", "postgresql": r"ROW\(created_at, id\) <"}
+_DUE_LATER = {"sqlite": r"due_order>\?", "postgresql": r"due_order > "}
+
+
 @pytest.mark.parametrize(
-    ("wanted", "index"),
+    ("wanted", "due", "index", "conditions"),
     [
-        (Selection(), "tasks_in_list_order"),
-        (Selection(completed=True), "tasks_by_state_in_list_order"),
-        (Selection(completed=False), "tasks_by_state_in_list_order"),
+        (Selection(), "", "tasks_in_list_order", [_OLDER]),
+        (Selection(completed=True), "", "tasks_by_state_in_list_order", [_OLDER]),
+        (Selection(completed=False), "", "tasks_by_state_in_list_order", [_OLDER]),
+        (Selection(priority="high"), "", "tasks_by_priority", [_OLDER]),
+        (Selection(labels=["home"]), "", "tasks_with_labels", [_OLDER]),
+        (BY_DUE, "2026-02-01", "tasks_by_due", [_OLDER, _DUE_LATER]),
+        (BY_DUE, NEVER_DUE, "tasks_by_due", [_OLDER, _DUE_LATER]),
     ],
 )
 async def test_a_page_is_read_from_its_start_in_the_index(
-    database: Database, monkeypatch: pytest.MonkeyPatch, wanted: Selection, index: str
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    wanted: Selection,
+    due: str,
+    index: str,
+    conditions: list[dict[str, str]],
 ) -> None:
     """So every page of a list costs the same."""
+    plan = await explain(database, monkeypatch, wanted, Position(NOON, uuid4(), due))
+    for condition in conditions:
+        name = "sqlite" if "SEARCH" in plan else "postgresql"
+        search = {
+            "sqlite": rf"SEARCH tasks USING INDEX {index} \(user_id=\?.* AND ",
+            "postgresql": rf"Index Scan (?:Backward )?using {index} .*\n *Index Cond: .*",
+        }[name]
+        assert re.search(search + condition[name], plan), plan
+
+
+async def test_tasks_that_are_due_in_a_period_are_found_by_the_index(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = Selection(due_from="2026-01-01", due_until="2026-01-02", order=Order.BY_DUE)
+    plan = await explain(database, monkeypatch, wanted, None)
+    assert re.search(
+        r"tasks_by_due .*(due_order>\? AND due_order<\?|\n *Index Cond: .*due_order >= .*due_order < )", plan
+    ), plan
+
+
+async def explain(
+    database: Database, monkeypatch: pytest.MonkeyPatch, wanted: Selection, after: Position | None
+) -> str:
+    """How the database would read a page."""
     sent: list[tuple[str, Sequence[Any]]] = []
     arrange = Compiled.arrange
 
@@ -190,28 +228,25 @@ async def test_a_page_is_read_from_its_start_in_the_index(
     monkeypatch.setattr(Compiled, "arrange", note)
     owner, store = somebody(), SqlTaskStore(database)
     await add_task(store, a_task(owner))
-    await store.list(owner, wanted, after=Position(NOON, uuid4()), limit=10)
+    await store.list(owner, wanted, after=after, limit=10)
     statement, parameters = sent[-1]
     with connected(database) as connection:
         driver: Any = connection.connection.driver_connection
         if connection.dialect.name == "sqlite":
-            plan = "\n".join(row[-1] for row in driver.execute(f"EXPLAIN QUERY PLAN {statement}", parameters))
-            assert re.search(rf"SEARCH tasks USING INDEX {index} \(user_id=\?.* AND \(created_at,id\)<", plan), plan
-        else:
-            cursor = psycopg.RawCursor(driver)
-            # Else it would not care which index it takes, nor whether.
-            cursor.execute(
-                f"INSERT INTO tasks ({COLUMNS})"
-                " SELECT $1, gen_random_uuid(), 'x', 'x', (n % 100 = 0) = $2, at, at, 1"
-                " FROM generate_series(1, 2000) AS n, LATERAL (SELECT $3 - n * interval '1 s' AS at)",
-                [owner, wanted.completed is not False, NOON],
-            )
-            cursor.execute("ANALYZE tasks").execute("SET enable_seqscan = off").execute("SET enable_bitmapscan = off")
-            cursor.execute(f"EXPLAIN {statement}".encode(), parameters)
-            plan = "\n".join(row[0] for row in cursor.fetchall())
-            assert re.search(rf"Index Scan Backward using {index} .*\n *Index Cond: .*ROW\(created_at, id\) <", plan), (
-                plan
-            )
+            return "\n".join(row[-1] for row in driver.execute(f"EXPLAIN QUERY PLAN {statement}", parameters))
+        cursor = psycopg.RawCursor(driver)
+        # Else it would not care which index it takes, nor whether.
+        cursor.execute(
+            f"INSERT INTO tasks ({COLUMNS}, due_order, priority, labels_folded)"
+            " SELECT $1, gen_random_uuid(), 'x', 'x', (n % 100 = 0) = $2, at, at, 1,"
+            " CASE WHEN n % 5 = 0 THEN to_char(at, 'YYYY-MM-DD') ELSE '~' END,"
+            " CASE WHEN n % 7 = 0 THEN 'high' END, CASE WHEN n % 9 = 0 THEN E'\\x1fhome\\x1f' END"
+            " FROM generate_series(1, 2000) AS n, LATERAL (SELECT $3 - n * interval '1 h' AS at)",
+            [owner, wanted.completed is not False, NOON],
+        )
+        cursor.execute("ANALYZE tasks").execute("SET enable_seqscan = off").execute("SET enable_bitmapscan = off")
+        cursor.execute(f"EXPLAIN {statement}".encode(), parameters)
+        return "\n".join(row[0] for row in cursor.fetchall())
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Integer, Select, bindparam, select, tuple_, union_all
+from sqlalchemy import ColumnElement, Integer, Select, and_, bindparam, select, tuple_, union_all
 
 from todo.adapters.sql.database import Ordering
 from todo.adapters.sql.tables import TASK_COLUMNS, join_labels, tasks
@@ -28,7 +28,8 @@ _CONDITIONS: Final[dict[str, ColumnElement[bool]]] = {
     "first_id": tasks.c.id >= bindparam("first_id"),
     "last_id": tasks.c.id <= bindparam("last_id"),
     "priority": tasks.c.priority == bindparam("priority"),
-    "labels": tasks.c.labels_folded.like(bindparam("labels"), escape="/"),
+    # SQLite takes a partial index only if it is told what it could infer.
+    "labels": and_(tasks.c.labels_folded.is_not(None), tasks.c.labels_folded.like(bindparam("labels"), escape="/")),
     "due_from": tasks.c.due_order >= bindparam("due_from"),
     "due_until": tasks.c.due_order < bindparam("due_until"),
 }
