@@ -50,10 +50,11 @@ def fill(url: str, tasks: int) -> None:
             (EACH, people - 1),
         )
         rows = (
-            f"INSERT INTO tasks ({', '.join(COLUMNS)}, due, due_order, priority, labels, labels_folded) "
-            "SELECT 'person-' || {who}, gen_random_uuid(), title, lower(title), n % 2 = 0,"
+            f"INSERT INTO tasks ({', '.join(COLUMNS)}, due, due_order, priority, labels_folded) "
+            "SELECT 'person-' || {who}, gen_random_uuid(), title, lower(title),"
+            " CASE WHEN n % 9 = 0 THEN '{Home}'::text[] ELSE '{}' END, n % 2 = 0,"
             " now() - n * interval '1 second', now(), n, '[\"' || due || '\"]', coalesce(due, '~'),"
-            " CASE WHEN n % 7 = 0 THEN 'high' END, CASE WHEN n % 9 = 0 THEN '[\"Home\"]' ELSE '[]' END,"
+            " CASE WHEN n % 7 = 0 THEN 'high' END, "
             " CASE WHEN n % 9 = 0 THEN E'\\x1fhome\\x1f' END FROM generate_series(1, {many}) AS n,"
             " LATERAL (SELECT 'Task number ' || n || ': write the weekly report' AS title),"
             " LATERAL (SELECT CASE WHEN n % 3 = 0 THEN to_char(date '2026-01-01' + n % 500, 'YYYY-MM-DD') END AS due)"

@@ -35,7 +35,7 @@ TOKENS = {f"person-{n}": signed({"sub": f"person-{n}", "exp": 2**33}) for n in r
 BIG = "somebody with many"
 TOKENS[BIG] = signed({"sub": BIG, "exp": 2**33})
 
-COLUMNS = ("user_id", "id", "title", "search_text", "completed", "created_at", "updated_at", "revision")
+COLUMNS = ("user_id", "id", "title", "search_text", "labels", "completed", "created_at", "updated_at", "revision")
 
 Request = tuple[str, str, str, str, str]
 """Method, path, token, If-None-Match and body."""
@@ -123,13 +123,14 @@ def fill(url: str, *, is_ours: bool) -> None:
                 [(who, uuid4().hex, many) for who, many in people],
             )
             file.executemany(
-                f"INSERT INTO tasks ({', '.join(COLUMNS)}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                f"INSERT INTO tasks ({', '.join(COLUMNS)}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [
                     (
                         who,
                         key.hex,
                         title,
                         title.casefold(),
+                        "[]",
                         False,
                         *[at.replace(tzinfo=None).isoformat(" ")] * 2,
                         number,
@@ -151,7 +152,7 @@ def fill(url: str, *, is_ours: bool) -> None:
         ) as copy:
             for key, who, title, at, number in rows:
                 if is_ours:
-                    copy.write_row((who, key, title, title.casefold(), False, at, at, number))
+                    copy.write_row((who, key, title, title.casefold(), [], False, at, at, number))
                 else:
                     copy.write_row((key, who, title, False, at, at, number))
         cursor.execute("VACUUM ANALYZE")

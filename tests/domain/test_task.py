@@ -133,10 +133,10 @@ def test_due_dates_are_in_the_order_of_the_calendar_a_whole_day_before_its_times
 
 
 def test_labels_are_trimmed_and_keep_their_order() -> None:
-    assert Edit(labels=(" home\n", "Work", "ÄRZTE", "a b")).labels == ("home", "Work", "ÄRZTE", "a b")
-    assert Edit(labels=tuple(str(n) for n in range(20))).labels == tuple(str(n) for n in range(20))
-    assert Edit(labels=("𝔸" * 60,)).labels == ("𝔸" * 60,)
-    assert Edit(labels=()).labels == Edit(labels=None).labels == ()
+    assert Edit(labels=[" home\n", "Work", "ÄRZTE", "a b"]).labels == ["home", "Work", "ÄRZTE", "a b"]
+    assert Edit(labels=[str(n) for n in range(20)]).labels == [str(n) for n in range(20)]
+    assert Edit(labels=["𝔸" * 60]).labels == ["𝔸" * 60]
+    assert Edit(labels=[]).labels == Edit(labels=None).labels == []
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_labels_are_trimmed_and_keep_their_order() -> None:
 )
 def test_wrong_labels_are_refused_with_the_place_of_the_wrong_one(labels: list[str], path: tuple[str | int]) -> None:
     with pytest.raises(InvalidField) as refused:
-        Edit(labels=tuple(labels))
+        Edit(labels=labels)
     assert refused.value.path == path
 
 

@@ -40,11 +40,11 @@ async def add(store: TaskStore, owner: UserId, title: str = "Buy milk", *, at: d
 
 EVERY_FIELD = [
     {"notes": "To Bob.\r\n\tIn cash!", "due": Due("2026-12-24", "17:30", "Europe/Berlin"), "priority": "high"},
-    {"labels": ("home", "Ärzte", "שלום", "a_b%/\\", '"quoted"')},
-    {"notes": "𝔸" * 8192, "labels": tuple(f"{n}" + "𝔸" * 58 for n in range(20))},
+    {"labels": ["home", "Ärzte", "שלום", "a_b%/\\", '"quoted"']},
+    {"notes": "𝔸" * 8192, "labels": [f"{n}" + "𝔸" * 58 for n in range(20)]},
     *({"notes": odd[:8192]} for odd in ODD_TITLES),
-    *({"labels": (odd[:60],)} for odd in ODD_TITLES if not set(odd) & set("\t\n")),
-    {"notes": "null", "priority": "low", "labels": ("null", "[]", "true")},
+    *({"labels": [odd[:60]]} for odd in ODD_TITLES if not set(odd) & set("\t\n")),
+    {"notes": "null", "priority": "low", "labels": ["null", "[]", "true"]},
     {"due": Due("2024-02-29"), "priority": "medium"},
     {"due": Due("2026-03-29", "02:30", "Europe/Berlin")},  # which no clock there shows
     {"due": Due("0001-01-01", "00:00")},
@@ -240,10 +240,10 @@ class TaskStoreContract:
         self, store: TaskStore, owner: UserId
     ) -> None:
         several: list[dict[str, Any]] = [
-            {"priority": "high", "labels": ("Home", "a_b"), "due": Due("2026-01-31", "23:59")},
-            {"priority": "low", "labels": ("home", "Straße", "x"), "due": Due("2026-02-01")},
+            {"priority": "high", "labels": ["Home", "a_b"], "due": Due("2026-01-31", "23:59")},
+            {"priority": "low", "labels": ["home", "Straße", "x"], "due": Due("2026-02-01")},
             {"priority": "high", "labels": ("homework",), "due": Due("2026-02-01", "00:00", "Asia/Tokyo")},
-            {"labels": ("axb", "home x"), "due": Due("2026-02-02")},
+            {"labels": ["axb", "home x"], "due": Due("2026-02-02")},
             {},
         ]
         for n, fields in enumerate(several):

@@ -43,7 +43,7 @@ FIELDS = st.fixed_dictionaries(
         "notes": st.sampled_from([None, "Milk and eggs", "Straße 5", "%"]),
         "due": st.none() | st.builds(Due, st.sampled_from(DATES), st.sampled_from([None, "00:00", "17:30"]), st.none()),
         "priority": st.sampled_from([None, "low", "high"]),
-        "labels": st.lists(st.sampled_from(["home", "Work", "a_b", "%"]), max_size=3, unique=True).map(tuple),
+        "labels": st.lists(st.sampled_from(["home", "Work", "a_b", "%"]), max_size=3, unique=True),
     },
 )
 SELECTIONS = st.builds(

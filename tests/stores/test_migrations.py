@@ -28,7 +28,7 @@ from todo.domain.ports import Order, Selection
 from todo.domain.refusals import Unavailable
 from todo.domain.task import NEVER_DUE, Position
 
-COLUMNS = "user_id, id, title, search_text, completed, created_at, updated_at, revision"
+COLUMNS = "user_id, id, title, search_text, labels, completed, created_at, updated_at, revision"
 
 
 def database_at(url: str) -> Database:
@@ -122,10 +122,10 @@ async def test_an_upgrade_of_what_is_up_to_date_changes_nothing(empty_database: 
 @pytest.mark.parametrize(
     "statement",
     [
-        "SELECT 'nobody', :id, 'x', 'x', false, :now, :now, 1",
-        "SELECT 'ann', :id, '', '', false, :now, :now, 1",
-        "SELECT 'ann', :id, :long, 'x', false, :now, :now, 1",
-        "SELECT 'ann', :id, NULL, 'x', false, :now, :now, 1",
+        "SELECT 'nobody', :id, 'x', 'x', '{}', false, :now, :now, 1",
+        "SELECT 'ann', :id, '', '', '{}', false, :now, :now, 1",
+        "SELECT 'ann', :id, :long, 'x', '{}', false, :now, :now, 1",
+        "SELECT 'ann', :id, NULL, 'x', '{}', false, :now, :now, 1",
     ],
 )
 def test_the_database_itself_rejects_invalid_rows(empty_database: str, statement: str) -> None:
@@ -238,7 +238,7 @@ async def explain(
         # Else it would not care which index it takes, nor whether.
         cursor.execute(
             f"INSERT INTO tasks ({COLUMNS}, due_order, priority, labels_folded)"
-            " SELECT $1, gen_random_uuid(), 'x', 'x', (n % 100 = 0) = $2, at, at, 1,"
+            " SELECT $1, gen_random_uuid(), 'x', 'x', '{}', (n % 100 = 0) = $2, at, at, 1,"
             " CASE WHEN n % 5 = 0 THEN to_char(at, 'YYYY-MM-DD') ELSE '~' END,"
             " CASE WHEN n % 7 = 0 THEN 'high' END, CASE WHEN n % 9 = 0 THEN E'\\x1fhome\\x1f' END"
             " FROM generate_series(1, 2000) AS n, LATERAL (SELECT $3 - n * interval '1 h' AS at)",
@@ -262,7 +262,7 @@ async def test_a_rare_word_is_found_by_the_trigram_index(with_extensions: Postgr
         upgrade(database)
         await add_task(SqlTaskStore(database), a_task(owner, "Straße"))
         with connected(database) as connection:
-            many = "SELECT :owner, gen_random_uuid(), 'x', 'report ' || n, false, now(), now(), 1"
+            many = "SELECT :owner, gen_random_uuid(), 'x', 'report ' || n, '{}', false, now(), now(), 1"
             connection.execute(
                 text(f"INSERT INTO tasks ({COLUMNS}) {many} FROM generate_series(1, 20000) AS n"),
                 {"owner": owner},

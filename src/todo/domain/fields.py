@@ -174,7 +174,7 @@ class Labels:
     max_length: int
     is_required, at_creation, is_clearable = False, True, True
 
-    def parse(self, name: str, value: Sequence[str] | None) -> tuple[str, ...]:
+    def parse(self, name: str, value: Sequence[str] | None) -> Sequence[str]:
         labels: dict[str, str] = {}
         if len(value or ()) > self.max_number:
             raise InvalidField(f"There are {len(value or ())} {name}; {self.max_number} is the most.", name)
@@ -189,7 +189,7 @@ class Labels:
             if label.casefold() in labels:
                 raise InvalidField("A label is there twice; upper and lower case count as the same.", name, place)
             labels[label.casefold()] = label
-        return tuple(labels.values())
+        return list(labels.values())
 
-    def default(self, name: str) -> tuple[str, ...]:  # noqa: ARG002 - the same for all labels
-        return ()
+    def default(self, name: str) -> Sequence[str]:  # noqa: ARG002 - the same for all labels
+        return []

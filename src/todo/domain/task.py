@@ -4,6 +4,7 @@ A person is an ``owner`` as the one whose a task is, an ``actor`` as the one who
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
@@ -49,7 +50,7 @@ class Task(NamedTuple):
     notes: Annotated[str | None, Text(max_length=8192)]
     due: Annotated[Due | None, DueDate()]
     priority: Annotated[str | None, Choice(words=("low", "medium", "high"))]
-    labels: Annotated[tuple[str, ...], Labels(max_number=20, max_length=60)]
+    labels: Annotated[Sequence[str], Labels(max_number=20, max_length=60)]
     completed: Annotated[bool, Flag(at_creation=False)]
     completed_at: datetime | None
     owner: UserId
@@ -110,7 +111,7 @@ class Edit:
     notes: str | Unset | None = UNSET
     due: Due | Unset | None = UNSET
     priority: str | Unset | None = UNSET
-    labels: tuple[str, ...] | Unset | None = UNSET
+    labels: Sequence[str] | Unset | None = UNSET
     completed: bool | Unset = UNSET
     named: dict[str, Any] = field(init=False, repr=False, compare=False)  # the values of the fields that are named
 

@@ -56,7 +56,6 @@ def _document_type(kind: Any) -> Any:
 TaskDocument = defstruct(
     "TaskDocument",
     [(WIRE_NAMES.get(name, name), _document_type(kind)) for name, kind in get_type_hints(Task).items()],
-    frozen=True,
     gc=False,
 )
 
@@ -115,9 +114,10 @@ def encode_tasks(tasks: Iterable[Task]) -> bytes:
 
 
 def _make_document(task: Task) -> Any:
+    document: Any = TaskDocument(*task)
     if task.due is not None:
-        task = task._replace(due=DueDocument(*task.due))  # type: ignore[arg-type] # what the document has there
-    return TaskDocument(*task)
+        document.due = DueDocument(*task.due)
+    return document
 
 
 async def encode_pages(pages: AsyncIterable[Page]) -> AsyncGenerator[bytes, None]:

@@ -3,11 +3,13 @@
 SQLAlchemy's engine would take four times as long to run a statement as the driver does (docs/decisions/13).
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Dialect, Select
 from sqlalchemy.types import TypeEngine
+
+from todo.adapters.sql.tables import JsonText
 
 Row = tuple[Any, ...]
 Processor = Callable[[Any], Any] | None
@@ -25,11 +27,8 @@ class Compiled:
             (name, _in_dialect(kind, dialect).bind_processor(dialect)) for name, kind in types
         ]
         self._constants = {name: value for name, value in compiled.params.items() if value is not None}
-        self._converters = [
-            (place, process)
-            for place, column in enumerate(statement.selected_columns)
-            if (process := _in_dialect(column.type, dialect).result_processor(dialect, None)) is not None
-        ]
+        kinds = [_in_dialect(column.type, dialect) for column in statement.selected_columns]
+        self._json = [(place, kind) for place, kind in enumerate(kinds) if isinstance(kind, JsonText)]
 
     def arrange(self, given: Mapping[str, Any]) -> Sequence[Any]:
         """The values of the parameters in their order; what is given beyond them is ignored."""
@@ -38,12 +37,15 @@ class Compiled:
         return [process(given[name]) if process else given[name] for name, process in self._parameters]
 
     def convert(self, rows: Sequence[Row]) -> Sequence[Row]:
-        """The driver's rows with their values as Python has them."""
-        if not rows or not self._converters:
+        """The driver's rows with their values as Python has them. Columns are decoded whole, if they have anything."""
+        decoded = {}
+        for place, kind in self._json:
+            values = [row[place] for row in rows]
+            if values.count(None) < len(values):
+                decoded[place] = kind.decode_all(values)
+        if not decoded:
             return rows
-        columns: list[Iterable[Any]] = list(zip(*rows, strict=True))  # a whole column takes less time than its values
-        for place, process in self._converters:
-            columns[place] = map(process, columns[place])
+        columns = [decoded.get(place, column) for place, column in enumerate(zip(*rows, strict=True))]
         return list(zip(*columns, strict=True))
 
 

@@ -1,11 +1,12 @@
 """The tables. The migrations make them; a test compares the two."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from msgspec.json import Decoder, encode
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     Boolean,
     CheckConstraint,
@@ -66,15 +67,22 @@ class JsonText(TypeDecorator[Any]):
     def __init__(self, kind: Any) -> None:
         super().__init__()
         self.kind = kind
-        self._decode = Decoder(kind).decode
+        self._decode = Decoder(list[kind | None]).decode
 
     @property
     def python_type(self) -> type[str]:
         return str
 
-    def process_result_value(self, value: str | None, dialect: Dialect) -> Any:  # noqa: ARG002 - SQLAlchemy's
-        return None if value is None else self._decode(value)
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:  # noqa: ARG002 - SQLAlchemy's
+        return value if value is None or isinstance(value, str) else encode(value).decode()
 
+    def decode_all(self, values: Iterable[str | None]) -> Sequence[Any]:
+        """At once, which takes a third of the time."""
+        decoded: Sequence[Any] = self._decode(f"[{','.join(value or 'null' for value in values)}]")
+        return decoded
+
+
+TextList = ARRAY(Text).with_variant(JsonText(list[str]), "sqlite")
 
 # Compared byte by byte, whatever the database's collation.
 PlainText = Text().with_variant(Text(collation="C"), "postgresql")
@@ -105,7 +113,7 @@ tasks = Table(
     Column("notes", Text),
     Column("due", JsonText(Due)),
     Column("priority", Text),
-    Column("labels", JsonText(tuple[str, ...]), nullable=False, server_default="[]"),
+    Column("labels", TextList, nullable=False),
     Column("completed", Boolean, nullable=False),
     Column("completed_at", UtcDateTime),
     Column("created_at", UtcDateTime, nullable=False),
@@ -144,7 +152,6 @@ def make_row(task: Task) -> dict[str, Any]:
     """A task's values, by column."""
     row = dict(zip(_TASK_NAMES, task, strict=True))
     row["due"] = None if task.due is None else encode(task.due).decode()
-    row["labels"] = encode(task.labels).decode()
     row["search_text"] = fold(task.title) if task.notes is None else SEPARATOR.join(map(fold, (task.title, task.notes)))
     row["due_order"] = task.due_order
     row["labels_folded"] = join_labels(fold_labels(task.labels)) or None

@@ -53,7 +53,7 @@ def _read_fields(*, notes: str | None, due: str | None, priority: str | None, la
     if priority is not None:
         fields["priority"] = None if priority == "none" else priority
     if labels:
-        fields["labels"] = tuple(label for label in labels if label)
+        fields["labels"] = [label for label in labels if label]
     return fields
 
 

@@ -6,6 +6,7 @@ request costs (docs/decisions/13). All that is used of psycopg's undocumented AP
 """
 
 import asyncio
+import struct
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -16,8 +17,9 @@ from uuid import UUID
 
 import psycopg
 from psycopg import AsyncConnection, adapters, errors, generators
-from psycopg.abc import Buffer, Dumper
-from psycopg.adapt import PyFormat, Transformer
+from psycopg.abc import Buffer
+from psycopg.abc import Dumper as AnyDumper
+from psycopg.adapt import Dumper, PyFormat, Transformer
 from psycopg.pq import ConnStatus, ExecStatus, Format
 from psycopg.types.numeric import Int8
 from psycopg.waiting import Ready, Wait
@@ -27,9 +29,28 @@ from todo.adapters.sql.compiled import Row
 POLL_INTERVAL = 0.1  # seconds between two checks of a connection whose answer is awaited
 CANCEL_TIMEOUT = 5  # seconds that a request to cancel a statement may take
 
-_DUMPERS: dict[type, Dumper] = {
+_DUMPERS: dict[type, AnyDumper] = {
     kind: adapters.get_dumper(kind, PyFormat.BINARY)(kind) for kind in (UUID, str, bool, bytes, datetime)
 }
+
+
+class _TextListDumper(Dumper):
+    """A list of strings as text[], in the binary format of arrays: dimensions, whether one is null, the type of the
+    elements, their number, the first index, and each with its length."""
+
+    format = Format.BINARY
+    oid = adapters.types["text"].array_oid
+
+    def dump(self, obj: Sequence[str]) -> Buffer:
+        text = adapters.types["text"].oid
+        if not obj:
+            return struct.pack("!iii", 0, 0, text)
+        encoded = [element.encode() for element in obj]
+        parts = (struct.pack("!i", len(element)) + element for element in encoded)
+        return struct.pack("!iiiii", 1, 0, text, len(encoded), 1) + b"".join(parts)
+
+
+_DUMPERS[list] = _TextListDumper(list)
 _DUMPERS[int] = adapters.get_dumper(Int8, PyFormat.BINARY)(Int8)
 """Each writes values of its type in PostgreSQL's binary format. Datetimes must be aware."""
 

@@ -194,13 +194,14 @@ class _JsonRows:
 
 
 def _as_json(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    if isinstance(column.type, JsonText):
+    if isinstance(column.type.dialect_impl(_DIALECT), JsonText):
         return func.json(column)
     return type_coerce(column, String) + "Z" if column.type.python_type is datetime else column
 
 
 def _decoded_type(column: ColumnElement[Any]) -> Any:
-    return column.type.kind if isinstance(column.type, JsonText) else column.type.python_type
+    kind = column.type.dialect_impl(_DIALECT)
+    return kind.kind if isinstance(kind, JsonText) else column.type.python_type
 
 
 def _primary_code(error: sqlite3.Error) -> int:

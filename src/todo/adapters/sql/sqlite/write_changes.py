@@ -8,6 +8,8 @@ from operator import attrgetter
 from typing import Any, Final
 from uuid import UUID
 
+from msgspec.json import encode
+
 from todo.adapters.sql.compiled import Row
 from todo.adapters.sql.database import KeyRow, Kind, RowChange
 from todo.adapters.sql.tables import CHANGING, tasks
@@ -19,7 +21,11 @@ def _format_time(time: datetime) -> str:
 
 
 _TYPES = {column.name: column.type.python_type for column in tasks.c} | {"expired": datetime}
-_CONVERTERS: Final[Mapping[type, Callable[[Any], Any]]] = {UUID: attrgetter("hex"), datetime: _format_time}
+_CONVERTERS: Final[Mapping[type, Callable[[Any], Any]]] = {
+    UUID: attrgetter("hex"),
+    datetime: _format_time,
+    list: lambda value: encode(value).decode(),
+}
 
 
 class _Named:

@@ -28,7 +28,7 @@ def upgrade() -> None:
         sa.Column("notes", sa.Text()),
         sa.Column("due", sa.Text()),
         sa.Column("priority", sa.Text()),
-        sa.Column("labels", sa.Text(), nullable=False, server_default="[]"),
+        sa.Column("labels", sa.ARRAY(sa.Text()).with_variant(sa.Text(), "sqlite"), nullable=False),
         sa.Column("completed", sa.Boolean(), nullable=False),
         sa.Column("completed_at", sa.DateTime(timezone=True)),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
