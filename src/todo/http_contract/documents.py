@@ -3,7 +3,7 @@
 Those of tasks derive from the domain's fields: a new field needs no line here.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping, Sequence
 from typing import Any, Final, get_type_hints
 
 import msgspec
@@ -106,18 +106,19 @@ _task_decoder, _tasks_decoder = Decoder(TaskDocument), Decoder(list[TaskDocument
 
 
 def encode_task(task: Task) -> bytes:
-    return _encode(_make_document(task))
+    return _encode(_make_documents([task])[0])
 
 
 def encode_tasks(tasks: Iterable[Task]) -> bytes:
-    return _encode([_make_document(task) for task in tasks])
+    return _encode(_make_documents(tasks))
 
 
-def _make_document(task: Task) -> Any:
-    document: Any = TaskDocument(*task)
-    if task.due is not None:
-        document.due = DueDocument(*task.due)
-    return document
+def _make_documents(tasks: Iterable[Task]) -> Sequence[Any]:
+    documents: Sequence[Any] = [TaskDocument(*task) for task in tasks]
+    for document in documents:
+        if document.due is not None:
+            document.due = DueDocument(*document.due)
+    return documents
 
 
 async def encode_pages(pages: AsyncIterable[Page]) -> AsyncGenerator[bytes, None]:

@@ -61,8 +61,9 @@ class Database(Protocol):
         ...
 
     def prepare_read_beside(self, statement: Select[Any], order: Ordering, beside: Select[Any]) -> ReadBeside:
-        """What two statements find at the very same moment. The first has its rows in that order; the second returns at
-        most one row."""
+        """What two statements find at the very same moment. The first has its rows in that order, of columns that are
+        never null; the second returns at most one row, whose columns are named as some of the first and of their types.
+        """
         ...
 
     async def change(self, owner: str, changes: Sequence[RowChange], key: KeyRow | None = None) -> Changed:

@@ -31,7 +31,7 @@ _make_task: Callable[[Row], Task] = partial(tuple.__new__, Task)
 
 _GET = select(*TASK_COLUMNS).where(tasks.c.user_id == bindparam("owner"), tasks.c.id == bindparam("id"))
 _GET_OWNER = select(tasks.c.user_id).where(tasks.c.id == bindparam("id"))
-_VERSION = select(users.c.epoch, users.c.revision).where(users.c.id == bindparam("owner"))
+_VERSION = select(users.c.epoch.label("id"), users.c.revision).where(users.c.id == bindparam("owner"))
 
 
 class SqlTaskStore:

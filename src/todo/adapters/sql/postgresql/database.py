@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 from psycopg import errors
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from sqlalchemy import Engine, Select, case, create_engine, func, select, true
+from sqlalchemy import Engine, Select, cast, create_engine, null, select, union_all
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.exc import DBAPIError
 
@@ -80,20 +80,24 @@ class PostgresqlDatabase:
         return read
 
     def prepare_read_beside(self, statement: Select[Any], order: Ordering, beside: Select[Any]) -> ReadBeside:
-        """The row of ``beside`` stands in the first row, or in one of nothing else where there would be none."""
-        rows, single = statement.subquery("rows"), beside.subquery("beside")
-        ordered = [rows.c[column.key].desc() if descends else rows.c[column.key] for column, descends in order]
-        is_first = func.row_number().over(order_by=ordered) == 1
-        columns = [*rows.c, *(case((is_first, column)).label(f"beside_{column.key}") for column in single.c)]
-        read = self.prepare_read(select(*columns).select_from(single.outerjoin(rows, true())).order_by(*ordered))
-        width = len(rows.c)
+        """The row of ``beside`` comes first, in the columns of its names; the others are null there, as in no row."""
+        single, rows = beside.subquery("beside"), statement.subquery("rows")
+        padded = [
+            single.c[column.key] if column.key in single.c else cast(null(), column.type).label(column.key)
+            for column in rows.c
+        ]
+        both = union_all(select(*padded), select(rows)).subquery("both")
+        ordered = [(both.c[column.key].desc() if descends else both.c[column.key].asc()) for column, descends in order]
+        read = self.prepare_read(select(both).order_by(ordered[0].nulls_first(), *ordered[1:]))
+        names = [column.key for column in rows.c]
+        first = names.index(order[0][0].key)
+        places = [names.index(column.key) for column in single.c]
 
         async def read_beside(given: Parameters) -> tuple[Sequence[Row], Row | None]:
             found = await read(given)
-            if not found:
-                return (), None
-            has_rows = any(value is not None for value in found[0][:width])
-            return ([row[:width] for row in found] if has_rows else ()), found[0][width:]
+            if not found or found[0][first] is not None:
+                return found, None
+            return found[1:], tuple([found[0][place] for place in places])
 
         return read_beside
 
