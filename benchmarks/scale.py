@@ -52,7 +52,7 @@ def fill(url: str, tasks: int) -> None:
         rows = (
             f"INSERT INTO tasks ({', '.join(COLUMNS)}, due, due_order, priority, labels_folded) "
             "SELECT 'person-' || {who}, gen_random_uuid(), title, lower(title),"
-            " CASE WHEN n % 9 = 0 THEN '{Home}'::text[] ELSE '{}' END, n % 2 = 0,"
+            " CASE WHEN n % 9 = 0 THEN '{{Home}}'::text[] ELSE '{{}}' END, n % 2 = 0,"
             " now() - n * interval '1 second', now(), n, '[\"' || due || '\"]', coalesce(due, '~'),"
             " CASE WHEN n % 7 = 0 THEN 'high' END, "
             " CASE WHEN n % 9 = 0 THEN E'\\x1fhome\\x1f' END FROM generate_series(1, {many}) AS n,"
