@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from todo.domain.ports import TaskStore
 from todo.domain.task import UserId
-from todo.domain.use_cases import Tasks
+from todo.domain.use_cases import Sync, Tasks
 from todo.settings import InvalidSetting, ServerSettings
 from todo.user_state import load_or_make_secret, make_data_directory
 
@@ -37,6 +37,7 @@ class Service:
     """What a server needs to handle requests."""
 
     tasks: Tasks
+    sync: Sync
     tokens: "JwtVerifier"
     check_ready: Callable[[], Awaitable[object]]
     """Raises Unavailable or OperatorNeeded while the database can't be used."""
@@ -56,8 +57,10 @@ def compose(settings: ServerSettings) -> Service:
         await tokens.close()
         await database.close()
 
+    store = SqlTaskStore(database, settings.trash_lifetime)
     return Service(
-        tasks=make_tasks(SqlTaskStore(database)),
+        tasks=make_tasks(store),
+        sync=Sync(store),
         tokens=tokens,
         check_ready=partial(check_ready, database),
         close=close,
@@ -92,7 +95,7 @@ async def open_local_tasks(settings: ServerSettings, *, may_create: bool) -> Asy
     from todo.adapters.sql.store import SqlTaskStore
 
     async with open_database(settings) as database:
-        store: TaskStore = SqlTaskStore(database.database)
+        store: TaskStore = SqlTaskStore(database.database, settings.trash_lifetime)
         try:
             await database.upgrade(may_create=may_create)
         except SchemaMissing:

@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Mapping
 from contextlib import suppress
+from datetime import timedelta
 from io import StringIO
 from ipaddress import ip_address
 from pathlib import Path
@@ -49,6 +50,8 @@ class ServerSettings(_Settings, frozen=True, kw_only=True):
     """Of one process; more are refused."""
     keep_alive_timeout: Annotated[int, msgspec.Meta(ge=1, le=3600)] = 75
     """Seconds for which an idle connection of a client is kept."""
+    trash_days: Annotated[int, msgspec.Meta(ge=0, le=3650)] = 30
+    """For which what was removed can be restored; with 0 it can't."""
     access_log: bool = True
     log_hash_key: str | None = None  # keys the hashes of user ids in the log; without it each process makes its own
     metrics: bool = False
@@ -79,6 +82,10 @@ class ServerSettings(_Settings, frozen=True, kw_only=True):
         if self.database_url.startswith("sqlite:"):
             return Path(self.database_url.removeprefix("sqlite:///"))
         return None
+
+    @property
+    def trash_lifetime(self) -> timedelta:
+        return timedelta(days=self.trash_days)
 
     @property
     def key_set_url(self) -> str | None:

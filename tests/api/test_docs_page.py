@@ -10,8 +10,10 @@ from tests.support.serving import Server
 @browser.needs_browser
 def test_the_page_shows_every_operation_without_an_internet_connection(server: Server, tmp_path: Path) -> None:
     page = browser.render(f"{server.url}/docs", tmp_path)
-    shown = set(re.findall(r'id="operations-(?:tasks|health)-(\w+)"', page))
-    assert shown == {"listTasks", "createTask", "readTask", "changeTask", "renameTask", "deleteTask", "live", "ready"}
+    shown = set(re.findall(r'id="operations-(?:tasks|trash|sync|health)-(\w+)"', page))
+    tasks = {"listTasks", "createTask", "readTask", "changeTask", "renameTask", "deleteTask"}
+    trash = {"listTrash", "emptyTrash", "purgeTask", "restoreTask"}
+    assert shown == {*tasks, *trash, "listChanges", "live", "ready"}
     assert "Authorize" in page
 
 

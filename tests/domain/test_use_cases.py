@@ -122,7 +122,7 @@ class ContendedStore(MemoryTaskStore):
 
     async def apply(self, owner: UserId, changes: Sequence[Change], key: IdempotencyKey | None = None) -> Applied:
         [(before, _)] = changes
-        if before is not None and self._times:
+        if isinstance(before, Task) and self._times:
             self._times -= 1
             stored = await self.get(owner, before.id)
             renamed = stored.edit(Edit(title=f"{stored.title}!"), now=stored.updated_at)

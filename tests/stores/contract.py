@@ -5,20 +5,25 @@ The suite relies on no id and no time but those of the tasks that a store return
 
 import asyncio
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 from uuid import uuid4
 
 import pytest
 
-from tests.support.builders import NOON, a_task, add_task, later, remove, revision, save, somebody
+from tests.support.builders import NOON, a_task, add_task, later, removal, remove, revision, save, somebody
 from todo.adapters.time_zones import is_time_zone
 from todo.domain.fields import Due
-from todo.domain.ports import Change, IdPrefix, Order, Selection, TaskStore
+from todo.domain.ports import Change, ChangeFeed, IdPrefix, Order, Selection, TaskStore
 from todo.domain.refusals import KeyReused, NotYours, TaskChanged, TaskNotFound
 from todo.domain.task import Edit, Task, UserId
 from todo.domain.use_cases import Tasks
 
 EVERYTHING = Selection()
+
+
+class ChangeFeedStore(TaskStore, ChangeFeed, Protocol):
+    """A store that also tells what has changed."""
+
 
 ODD_TITLES = [
     "שלום עולם",
@@ -443,6 +448,62 @@ class TaskStoreContract:
             both = await store.get(owner, task.id)
             assert (both.title, both.completed) == (f"Renamed {n}", True)
 
+    async def test_a_removed_task_is_in_the_trash_and_can_be_had_back(
+        self, store: TaskStore, owner: UserId, stranger: UserId
+    ) -> None:
+        tasks = Tasks(store, clock=lambda: later(5), new_id=uuid4, is_time_zone=is_time_zone)
+        fields: dict[str, Any] = {"notes": "Cash", "due": Due("2026-12-24", "17:30"), "labels": ["home"]}
+        first = (await add_task(store, a_task(owner, "First", **fields))).task
+        second = await add(store, owner, "Second", at=later(1))
+        done = await save(store, first, completed=True, at=later(2))
+        await tasks.remove(owner, done.id)
+        await tasks.remove(owner, second.id)
+        (latest, earlier), more = await tasks.trash(owner, limit=2)
+        assert ([latest.task.title, earlier.task.title], more) == (["Second", "First"], False)
+        assert earlier.task._replace(revision=done.revision) == done
+        assert (earlier.task.revision, latest.task.revision) == (4, 5)
+        assert earlier.removed_at >= done.updated_at
+        assert (await tasks.trash(owner, limit=1)).more
+        assert (await tasks.trash(owner, before=latest.task.revision, limit=9)).tasks == [earlier]
+        assert (await tasks.trash(stranger, limit=9)).tasks == []
+        with pytest.raises((NotYours, TaskNotFound)):
+            await tasks.restore(stranger, done.id)
+        restored = await tasks.restore(owner, done.id)
+        assert restored._replace(updated_at=done.updated_at, revision=done.revision) == done
+        assert (restored.revision, restored.updated_at >= done.updated_at) == (6, True)
+        assert await store.get(owner, done.id) == restored
+        assert (await tasks.trash(owner, limit=9)).tasks == [latest]
+        with pytest.raises(TaskNotFound):
+            await tasks.restore(owner, done.id)
+        await tasks.remove(owner, done.id)
+        assert [one.task.title for one in (await tasks.trash(owner, limit=9)).tasks] == ["First", "Second"]
+
+    async def test_what_is_purged_can_not_be_had_back(self, store: TaskStore, owner: UserId) -> None:
+        tasks = Tasks(store, clock=lambda: later(5), new_id=uuid4, is_time_zone=is_time_zone)
+        added = [await add(store, owner, f"Task {n}") for n in range(3)]
+        for task in added:
+            await tasks.remove(owner, task.id)
+        await tasks.purge(owner, added[1].id)
+        assert [one.task.title for one in (await tasks.trash(owner, limit=9)).tasks] == ["Task 2", "Task 0"]
+        for act in (tasks.restore, tasks.purge):
+            with pytest.raises(TaskNotFound):
+                await act(owner, added[1].id)
+        await tasks.purge(owner)
+        await tasks.purge(owner)
+        assert (await tasks.trash(owner, limit=9)).tasks == []
+        with pytest.raises(TaskNotFound):
+            await tasks.restore(owner, added[0].id)
+        assert await revision(store, owner) == 6
+
+    async def test_of_twenty_restorations_at_once_one_succeeds(self, store: TaskStore, owner: UserId) -> None:
+        tasks = Tasks(store, clock=lambda: later(5), new_id=uuid4, is_time_zone=is_time_zone)
+        task = await add(store, owner)
+        await tasks.remove(owner, task.id)
+        outcomes = await asyncio.gather(*(tasks.restore(owner, task.id) for _ in range(20)), return_exceptions=True)
+        assert sum(isinstance(outcome, Task) for outcome in outcomes) == 1
+        assert sum(isinstance(outcome, TaskNotFound) for outcome in outcomes) == 19
+        assert await revision(store, owner) == 3
+
 
 class LocalTaskStoreContract(TaskStoreContract):
     """What a store promises besides that makes several changes at once, and keeps ids and times as they are given."""
@@ -453,7 +514,7 @@ class LocalTaskStoreContract(TaskStoreContract):
         first, second, third = [await add(store, owner, f"Task {n}", at=later(n)) for n in range(3)]
         new = a_task(owner, "New", at=later(9))
         renamed = second.edit(Edit(title="Renamed", completed=True), now=later(5))
-        applied = await store.apply(owner, [Change(first, None), Change(None, new), Change(second, renamed)])
+        applied = await store.apply(owner, [removal(first), Change(None, new), Change(second, renamed)])
         assert list(applied.tasks) == [new._replace(revision=5), renamed._replace(revision=6)]
         assert (await store.list(owner, EVERYTHING)).tasks == [applied.tasks[0], third, applied.tasks[1]]
         assert await revision(store, owner) == 6
@@ -468,14 +529,14 @@ class LocalTaskStoreContract(TaskStoreContract):
         current = await save(store, stale, "Current", at=later(1))
         done = other.edit(Edit(completed=True), now=later(2))
         for refused in (
-            Change(stale, None),
+            removal(stale),
             Change(stale, stale.edit(Edit(title="Late"), now=later(2))),
-            Change(strangers, None),
-            Change(a_task(owner), None),
+            removal(strangers),
+            removal(a_task(owner)),
         ):
             for changes in (
                 [Change(None, a_task(owner)), Change(other, done), refused],
-                [refused, Change(other, None), Change(None, a_task(owner))],
+                [refused, removal(other), Change(None, a_task(owner))],
             ):
                 with pytest.raises(TaskChanged):
                     await store.apply(owner, changes)
@@ -507,6 +568,65 @@ class LocalTaskStoreContract(TaskStoreContract):
         assert counts == [4, 8, 12, 12, 8, 4]
         assert await revision(store, owner) == 6 + 12 * 5
         assert len(await titles(store, owner, Selection(text="added"))) == 12
+
+    async def test_several_changes_can_restore_and_remove_at_once(self, store: TaskStore, owner: UserId) -> None:
+        gone, kept = await add(store, owner, "Gone"), await add(store, owner, "Kept")
+        await remove(store, gone)
+        removed = await store.get_removed(owner, gone.id, now=later(1))
+        new = a_task(owner, "New", at=later(9))
+        changes = [Change(removed, removed.restore(now=later(2))), removal(kept, at=later(2)), Change(None, new)]
+        applied = await store.apply(owner, changes)
+        assert [(task.title, task.revision) for task in applied.tasks] == [("Gone", 4), ("New", 6)]
+        assert await titles(store, owner) == ["New", "Gone"]
+        [buried], _ = await store.trash(owner, now=later(3))
+        assert (buried.task.title, buried.task.revision) == ("Kept", 5)
+        for stale in (Change(removed, removed.restore(now=later(3))), removal(kept)):
+            with pytest.raises(TaskChanged):
+                await store.apply(owner, [stale, Change(None, a_task(owner))])
+        assert await revision(store, owner) == 6
+
+    async def test_the_trash_keeps_what_a_task_was_for_its_time_and_removals_for_30_days(
+        self, short_trash: ChangeFeedStore, owner: UserId
+    ) -> None:
+        """``short_trash`` keeps things for one day."""
+        store, day = short_trash, 24 * 60 * 60
+        first, second, third = [await add(store, owner, f"Task {n}") for n in range(3)]
+        await remove(store, first, at=NOON)
+        assert len((await store.trash(owner, now=later(day - 1))).tasks) == 1
+        assert (await store.trash(owner, now=later(day))).tasks == []
+        with pytest.raises(TaskNotFound):
+            await store.get_removed(owner, first.id, now=later(day))
+        await remove(store, second, at=later(day))
+        assert len((await store.trash(owner, now=NOON)).tasks) == 1  # the first is forgotten, whatever the time is
+        changes = await store.changes(owner, since=0, removed_since=0)
+        assert (changes.removed, changes.forgotten) == ([first.id, second.id], 0)
+        await remove(store, third, at=later(30 * day))
+        changes = await store.changes(owner, since=0, removed_since=0)
+        assert (changes.removed, changes.forgotten) == ([second.id, third.id], 4)
+
+    async def test_changes_come_in_the_order_of_revisions(
+        self, store: ChangeFeedStore, owner: UserId, stranger: UserId
+    ) -> None:
+        assert await store.changes(owner, since=0, removed_since=0) == ([], [], 0, False, (None, 0), 0)
+        tasks = [await add(store, owner, f"Task {n}") for n in range(4)]
+        await add(store, stranger)
+        changed = await save(store, tasks[1], "Changed", at=later(1))
+        await remove(store, tasks[0])
+        version = await store.version(owner)
+        whole, removed = [tasks[2], tasks[3], changed], [tasks[0].id]
+        assert await store.changes(owner, since=0, removed_since=0) == (whole, removed, 6, False, version, 0)
+        assert await store.changes(owner, since=0, removed_since=0, limit=2) == (tasks[2:4], [], 4, True, version, 0)
+        assert await store.changes(owner, since=4, removed_since=4, limit=1) == ([changed], [], 5, True, version, 0)
+        assert await store.changes(owner, since=5, removed_since=5, limit=1) == (
+            [],
+            [tasks[0].id],
+            6,
+            False,
+            version,
+            0,
+        )
+        assert await store.changes(owner, since=6, removed_since=6) == ([], [], 6, False, version, 0)
+        assert await store.changes(owner, since=0, removed_since=6, limit=9) == (whole, [], 6, False, version, 0)
 
     async def test_an_epoch_begins_with_the_first_task_and_stays(self, store: TaskStore, owner: UserId) -> None:
         assert await store.version(owner) == (None, 0)

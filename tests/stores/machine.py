@@ -22,7 +22,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from tests.support.builders import NOON, a_task, add_task, remove, revision
+from tests.support.builders import NOON, a_task, add_task, removal, remove, revision
 from todo.domain.fields import Due
 from todo.domain.ports import Change, Order, Selection, TaskStore
 from todo.domain.refusals import KeyReused, NotYours, TaskChanged, TaskNotFound
@@ -196,15 +196,17 @@ class StoreMachine(RuleBasedStateMachine):
         name = self.names[owner]
         person = self.people[name]
         changes = [Change(None, a_task(name, title, at=self.now)) for title in titles]
-        changes += [Change(task, None) for task in person.tasks[:1]]
+        changes += [removal(task) for task in person.tasks[:1]]
         changes += [Change(task, task._replace(title="changed")) for task in person.tasks[1:2]]
         if is_stale:
             stale = a_task(name)
             with pytest.raises(TaskChanged):
-                self.do(self.store.apply(name, [*changes, Change(stale, None)]))
+                self.do(self.store.apply(name, [*changes, removal(stale)]))
             return multiple()
         applied = self.do(self.store.apply(name, changes)).tasks
-        revisions = [person.revision + number for number, (_, after) in enumerate(changes, 1) if after is not None]
+        revisions = [
+            person.revision + number for number, (_, after) in enumerate(changes, 1) if isinstance(after, Task)
+        ]
         assert [task.revision for task in applied] == revisions
         person.revision += len(changes)
         person.tasks = person.tasks[2:] + list(applied)

@@ -1,3 +1,5 @@
+from datetime import timedelta
+
 import pytest
 
 from tests.stores.contract import LocalTaskStoreContract
@@ -10,6 +12,10 @@ class TestMemoryTaskStore(LocalTaskStoreContract):
     @pytest.fixture
     def store(self) -> TaskStore:
         return MemoryTaskStore()
+
+    @pytest.fixture
+    def short_trash(self) -> TaskStore:
+        return MemoryTaskStore(timedelta(days=1))
 
 
 def test_it_does_what_a_plain_model_does() -> None:

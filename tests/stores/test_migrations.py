@@ -84,7 +84,7 @@ def test_migrations_create_the_tables_as_declared(empty_database: str, other_dat
     with connected(database_at(empty_database)) as by_migrations, connected(database_at(other_database)) as by_tables:
         metadata.create_all(by_tables)
         expected = shape_of(by_tables)
-        assert set(expected) == {"users", "tasks", "idempotency_keys"}
+        assert set(expected) == {"users", "tasks", "removed_tasks", "idempotency_keys"}
         assert shape_of(by_migrations) == expected
 
 

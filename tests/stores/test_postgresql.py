@@ -1,3 +1,5 @@
+from datetime import timedelta
+
 import pytest
 
 from tests.stores.contract import LocalTaskStoreContract
@@ -11,6 +13,10 @@ class TestPostgresqlTaskStore(LocalTaskStoreContract):
     @pytest.fixture
     def store(self, postgresql: PostgresqlDatabase) -> TaskStore:
         return SqlTaskStore(postgresql)
+
+    @pytest.fixture
+    def short_trash(self, postgresql: PostgresqlDatabase) -> TaskStore:
+        return SqlTaskStore(postgresql, timedelta(days=1))
 
 
 def test_it_does_what_a_plain_model_does(migrated_postgres: str) -> None:

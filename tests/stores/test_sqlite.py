@@ -2,6 +2,7 @@ import asyncio
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,10 @@ class TestSqliteTaskStore(LocalTaskStoreContract):
     @pytest.fixture
     def store(self, sqlite: SqliteDatabase) -> TaskStore:
         return SqlTaskStore(sqlite)
+
+    @pytest.fixture
+    def short_trash(self, sqlite: SqliteDatabase) -> TaskStore:
+        return SqlTaskStore(sqlite, timedelta(days=1))
 
 
 def test_it_does_what_a_plain_model_does(migrated_sqlite: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 from psycopg import AsyncConnection
 from psycopg.pq import Trace
 
-from tests.support.builders import a_task, add_task, later, somebody
+from tests.support.builders import a_task, add_task, later, removal, somebody
 from tests.support.serving import in_process
 from todo.adapters.sql.postgresql.database import PostgresqlDatabase
 from todo.adapters.sql.store import SqlTaskStore
@@ -128,5 +128,5 @@ async def test_several_changes_cost_one_command(postgresql: PostgresqlDatabase, 
     first, second = [(await add_task(store, a_task(owner))).task for _ in range(2)]
     done = second.edit(Edit(completed=True), now=later(1))
     before = wire.commands()
-    await store.apply(owner, [Change(None, a_task(owner)), Change(first, None), Change(second, done)])
+    await store.apply(owner, [Change(None, a_task(owner)), removal(first), Change(second, done)])
     assert wire.commands() - before == 1

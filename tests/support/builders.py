@@ -47,8 +47,12 @@ async def save(
     return (await store.apply(task.owner, [Change(task, changed)])).tasks[0]
 
 
-async def remove(store: TaskStore, task: Task) -> None:
-    await store.apply(task.owner, [Change(task, None)])
+async def remove(store: TaskStore, task: Task, *, at: datetime = NOON) -> None:
+    await store.apply(task.owner, [removal(task, at=at)])
+
+
+def removal(task: Task, *, at: datetime = NOON) -> Change:
+    return Change(task, task.remove(now=at))
 
 
 async def revision(store: TaskStore, owner: UserId) -> int:

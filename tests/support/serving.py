@@ -18,7 +18,6 @@ import httpx
 import jwt
 
 from tests.support.secrets import found_in, keep_secret
-from todo.domain.ports import TaskStore
 from todo.domain.task import UserId
 
 SECRET = keep_secret("a secret that only the tests and their servers know")
@@ -132,7 +131,9 @@ class Server:
 
 def environment(**settings: str) -> dict[str, str]:
     """This process's, with these settings and no others of ours."""
-    ours = re.compile("DATABASE_|BETTER_AUTH_|JWT_|CORS_|TODO_|MAX_CONCURRENT|ACCESS_LOG|LOG_|METRICS|TRACING|OTEL_")
+    ours = re.compile(
+        "DATABASE_|BETTER_AUTH_|JWT_|CORS_|TODO_|MAX_CONCURRENT|ACCESS_LOG|LOG_|METRICS|TRACING|OTEL_|TRASH_"
+    )
     return {name: value for name, value in os.environ.items() if not ours.match(name)} | settings
 
 
@@ -182,12 +183,13 @@ def serving(directory: Path, database_url: str, *options: str, **settings: str) 
             assert not found_in(printed.read_text() + process.stdout.read())
 
 
-def application(store: TaskStore, **options: Any) -> Any:
+def application(store: Any, **options: Any) -> Any:
     """The ASGI application, on a store of the test's own."""
     from todo.adapters.tokens.claims import ClaimRules
     from todo.adapters.tokens.shared_secret import SharedSecret
     from todo.adapters.tokens.verifier import JwtVerifier
     from todo.composition import Service, Stats, make_tasks
+    from todo.domain.use_cases import Sync
     from todo.entrypoints.http.application import make_app
 
     async def do_nothing() -> None:
@@ -196,6 +198,7 @@ def application(store: TaskStore, **options: Any) -> Any:
     tokens = JwtVerifier(SharedSecret(SECRET), ClaimRules())
     service = Service(
         tasks=make_tasks(store),
+        sync=Sync(store),
         tokens=tokens,
         check_ready=do_nothing,
         close=do_nothing,
@@ -204,7 +207,7 @@ def application(store: TaskStore, **options: Any) -> Any:
     return make_app(service, **options)
 
 
-def in_process(store: TaskStore, user: UserId) -> httpx.AsyncClient:
+def in_process(store: Any, user: UserId) -> httpx.AsyncClient:
     """Somebody who calls the application without a server between."""
     headers = {"Authorization": f"Bearer {signed({'sub': user})}"}
     return httpx.AsyncClient(transport=httpx.ASGITransport(application(store)), base_url="http://test", headers=headers)

@@ -5,9 +5,21 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
-from todo.domain.ports import KEY_LIFETIME, PAGE_LENGTH, Applied, Change, IdempotencyKey, ListVersion, Page, Selection
+from todo.domain.ports import (
+    KEY_LIFETIME,
+    PAGE_LENGTH,
+    TOMBSTONE_LIFETIME,
+    Applied,
+    Change,
+    Changes,
+    IdempotencyKey,
+    ListVersion,
+    Page,
+    Selection,
+    Trash,
+)
 from todo.domain.refusals import KeyReused, TaskChanged
-from todo.domain.task import Position, Task, UserId, check_access
+from todo.domain.task import Position, RemovedTask, Task, UserId, check_access
 
 
 class _UsedKey(NamedTuple):
@@ -16,13 +28,24 @@ class _UsedKey(NamedTuple):
     used_at: datetime
 
 
-class MemoryTaskStore:
-    """Keeps everything until the process ends; a UserEraser, too. Nothing in it awaits, so each call is one atomic
-    act."""
+class _Removal(NamedTuple):
+    owner: UserId
+    task_id: UUID
+    revision: int
+    removed_at: datetime
+    task: Task | None  # what it was; None once that is forgotten
 
-    def __init__(self) -> None:
+
+class MemoryTaskStore:
+    """Keeps everything until the process ends; a ChangeFeed and a UserEraser, too. Nothing in it awaits, so each call
+    is one atomic act."""
+
+    def __init__(self, trash_lifetime: timedelta = TOMBSTONE_LIFETIME) -> None:
+        self._trash_lifetime = trash_lifetime
         self._tasks: dict[UUID, Task] = {}
+        self._removals: dict[UUID, _Removal] = {}
         self._versions: dict[UserId, ListVersion] = {}
+        self._forgotten: dict[UserId, int] = {}
         self._keys: dict[tuple[UserId, str], _UsedKey] = {}
 
     async def get(self, owner: UserId, task_id: UUID) -> Task:
@@ -51,19 +74,60 @@ class MemoryTaskStore:
 
     async def apply(self, owner: UserId, changes: Sequence[Change], key: IdempotencyKey | None = None) -> Applied:
         if key is not None:
-            [(_, task)] = changes
-            assert task is not None
+            [(_, added)] = changes
+            assert isinstance(added, Task)
             used = self._keys.get((owner, key.text))
-            if used is not None and task.created_at - used.used_at < KEY_LIFETIME:
+            if used is not None and added.created_at - used.used_at < KEY_LIFETIME:
                 if used.request_digest != key.request_digest:
                     raise KeyReused
                 return Applied([await self.get(owner, used.task_id)], replayed=True)
-            self._keys[owner, key.text] = _UsedKey(key.request_digest, task.id, task.created_at)
+            self._keys[owner, key.text] = _UsedKey(key.request_digest, added.id, added.created_at)
         for before, _ in changes:
-            stored = before and self._tasks.get(before.id)
-            if before is not None and (stored is None or (stored.owner, stored.revision) != (owner, before.revision)):
+            if before is not None and not self._is_current(owner, before):
                 raise TaskChanged
         return Applied([task for change in changes if (task := self._make(owner, change)) is not None])
+
+    async def trash(
+        self, owner: UserId, *, now: datetime, before: int | None = None, limit: int = PAGE_LENGTH
+    ) -> Trash:
+        kept = [
+            RemovedTask(removal.task, removal.removed_at)
+            for removal in sorted(self._removals.values(), key=lambda removal: removal.revision, reverse=True)
+            if removal.owner == owner
+            and removal.task is not None
+            and removal.removed_at > now - self._trash_lifetime
+            and (before is None or removal.revision < before)
+        ]
+        return Trash(kept[:limit], more=len(kept) > limit)
+
+    async def get_removed(self, owner: UserId, task_id: UUID, *, now: datetime) -> RemovedTask:
+        removal = self._removals.get(task_id)
+        is_kept = removal is not None and removal.task is not None and removal.removed_at > now - self._trash_lifetime
+        check_access(removal.owner if removal is not None and is_kept else None, owner)
+        assert removal is not None
+        assert removal.task is not None
+        return RemovedTask(removal.task, removal.removed_at)
+
+    async def purge(self, owner: UserId, task_id: UUID | None = None) -> None:
+        for removal in list(self._removals.values()):
+            if removal.owner == owner and task_id in (None, removal.task_id):
+                self._removals[removal.task_id] = removal._replace(task=None)
+
+    async def changes(self, owner: UserId, *, since: int, removed_since: int, limit: int = PAGE_LENGTH) -> Changes:
+        found: list[Task | _Removal] = [
+            *(task for task in self._tasks.values() if task.owner == owner and task.revision > since),
+            *(one for one in self._removals.values() if one.owner == owner and one.revision > removed_since),
+        ]
+        found.sort(key=lambda one: one.revision)
+        page, more, version = found[:limit], len(found) > limit, await self.version(owner)
+        return Changes(
+            [one for one in page if isinstance(one, Task)],
+            [one.task_id for one in page if isinstance(one, _Removal)],
+            page[-1].revision if more else version.revision,
+            more,
+            version,
+            self._forgotten.get(owner, 0),
+        )
 
     async def erase(self, owner: UserId) -> int | None:
         if owner not in self._versions:
@@ -72,21 +136,45 @@ class MemoryTaskStore:
         for task_id in erased:
             del self._tasks[task_id]
         self._keys = {used: value for used, value in self._keys.items() if used[0] != owner}
+        self._removals = {task_id: one for task_id, one in self._removals.items() if one.owner != owner}
+        self._forgotten.pop(owner, None)
         del self._versions[owner]
         return len(erased)
 
+    def _is_current(self, owner: UserId, before: Task | RemovedTask) -> bool:
+        if isinstance(before, RemovedTask):
+            removal = self._removals.get(before.task.id)
+            is_there = removal is not None and removal.task is not None
+            return is_there and (removal.owner, removal.revision) == (owner, before.task.revision)  # type: ignore[union-attr] # it is there
+        stored = self._tasks.get(before.id)
+        return stored is not None and (stored.owner, stored.revision) == (owner, before.revision)
+
     def _make(self, owner: UserId, change: Change) -> Task | None:
         before, after = change
-        if owner not in self._versions and after is not None:
+        if owner not in self._versions:
+            assert isinstance(after, Task)
             self._versions[owner] = ListVersion(epoch=after.id, revision=0)
         epoch, revision = self._versions[owner]
         self._versions[owner] = ListVersion(epoch, revision + 1)
-        if after is None:
-            assert before is not None
-            del self._tasks[before.id]
+        if isinstance(after, RemovedTask):
+            self._forget(owner, after.removed_at)
+            del self._tasks[after.task.id]
+            content = after.task._replace(revision=revision + 1) if self._trash_lifetime else None
+            self._removals[after.task.id] = _Removal(owner, after.task.id, revision + 1, after.removed_at, content)
             return None
+        if isinstance(before, RemovedTask):
+            del self._removals[after.id]
         self._tasks[after.id] = stored = after._replace(revision=revision + 1)
         return stored
+
+    def _forget(self, owner: UserId, now: datetime) -> None:
+        """Whatever has been kept for long enough."""
+        for removal in [one for one in self._removals.values() if one.owner == owner]:
+            if removal.removed_at <= now - max(self._trash_lifetime, TOMBSTONE_LIFETIME):
+                del self._removals[removal.task_id]
+                self._forgotten[owner] = max(self._forgotten.get(owner, 0), removal.revision)
+            elif removal.removed_at <= now - self._trash_lifetime:
+                self._removals[removal.task_id] = removal._replace(task=None)
 
 
 _END_OF_TIME = datetime.max.replace(tzinfo=UTC)

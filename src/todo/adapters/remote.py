@@ -4,6 +4,7 @@ import asyncio
 import re
 import ssl
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from itertools import islice
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
@@ -12,9 +13,9 @@ import httpx
 import msgspec
 
 from todo.backoff import pauses
-from todo.domain.ports import PAGE_LENGTH, Applied, Change, IdempotencyKey, ListVersion, Page, Selection
+from todo.domain.ports import PAGE_LENGTH, Applied, Change, IdempotencyKey, ListVersion, Page, Selection, Trash
 from todo.domain.refusals import InvalidField, NotAuthenticated, Refusal, TaskChanged, TaskNotFound, Unavailable
-from todo.domain.task import Position, Task, UserId
+from todo.domain.task import Position, RemovedTask, Task, UserId
 from todo.http_contract.documents import (
     STATUSES,
     Problem,
@@ -22,10 +23,11 @@ from todo.http_contract.documents import (
     creation_body,
     decode_task,
     decode_tasks,
+    decode_trash,
     parse_pointer,
 )
 from todo.http_contract.entity_tags import format_task_etag, parse_list_etag
-from todo.http_contract.list_query import list_query
+from todo.http_contract.list_query import list_query, trash_query
 
 TIMEOUT = 30  # seconds for one call, all attempts included
 
@@ -72,14 +74,14 @@ class RemoteTaskStore:
         await self._http.aclose()
 
     async def get(self, owner: UserId, task_id: UUID) -> Task:
-        response = await self._request(owner, "GET", f"/{task_id}", is_repeatable=True)
+        response = await self._request(owner, "GET", f"/tasks/{task_id}", is_repeatable=True)
         return self._decode(response, decode_task)
 
     async def list(
         self, owner: UserId, wanted: Selection, *, after: Position | None = None, limit: int = PAGE_LENGTH
     ) -> Page:
         query = list_query(owner, wanted, limit, after)
-        response = await self._request(owner, "GET", "", params=query, is_repeatable=True)
+        response = await self._request(owner, "GET", "/tasks", params=query, is_repeatable=True)
         return Page(self._decode(response, decode_tasks), "next" in response.links, self._read_version(response))
 
     async def version(self, owner: UserId) -> ListVersion:
@@ -90,22 +92,51 @@ class RemoteTaskStore:
         """One change only: the server's API has no request for several."""
         [(before, after)] = changes
         if before is None:
-            assert after is not None
+            assert isinstance(after, Task)
             return await self._add(owner, after, key)
-        headers = {"If-Match": format_task_etag(before.revision)}
         try:
-            if after is None:
-                await self._request(owner, "DELETE", f"/{before.id}", headers=headers)
+            if isinstance(before, RemovedTask):
+                response = await self._request(owner, "POST", f"/trash/{before.task.id}/restore")
+                return Applied([self._decode(response, decode_task)])
+            headers = {"If-Match": format_task_etag(before.revision)}
+            if isinstance(after, RemovedTask):
+                await self._request(owner, "DELETE", f"/tasks/{before.id}", headers=headers)
                 return Applied([])
             body = change_body(before, after)
-            response = await self._request(owner, "PATCH", f"/{before.id}", headers=headers, json=body)
+            response = await self._request(owner, "PATCH", f"/tasks/{before.id}", headers=headers, json=body)
         except TaskNotFound:
             raise TaskChanged from None
         return Applied([self._decode(response, decode_task)])
 
+    async def trash(
+        self,
+        owner: UserId,
+        *,
+        now: datetime,  # noqa: ARG002 - the server has its own
+        before: int | None = None,
+        limit: int = PAGE_LENGTH,
+    ) -> Trash:
+        query = trash_query(owner, limit, before)
+        response = await self._request(owner, "GET", "/trash", params=query, is_repeatable=True)
+        return Trash(self._decode(response, decode_trash), "next" in response.links)
+
+    async def get_removed(self, owner: UserId, task_id: UUID, *, now: datetime) -> RemovedTask:
+        before, more = None, True
+        while more:
+            removed, more = await self.trash(owner, now=now, before=before)
+            for one in removed:
+                if one.task.id == task_id:
+                    return one
+                before = one.task.revision
+        raise TaskNotFound
+
+    async def purge(self, owner: UserId, task_id: UUID | None = None) -> None:
+        await self._request(owner, "DELETE", "/trash" if task_id is None else f"/trash/{task_id}")
+
     async def _add(self, owner: UserId, task: Task, key: IdempotencyKey | None) -> Applied:
         headers = {"Idempotency-Key": str(uuid4()) if key is None else key.text}
-        response = await self._request(owner, "POST", "", headers=headers, json=creation_body(task), is_repeatable=True)
+        body = creation_body(task)
+        response = await self._request(owner, "POST", "/tasks", headers=headers, json=body, is_repeatable=True)
         # With a key of our own, a replay only means that an earlier response was lost.
         replayed = key is not None and response.headers.get("Idempotency-Replayed") == "true"
         return Applied([self._decode(response, decode_task)], replayed)
@@ -122,7 +153,7 @@ class RemoteTaskStore:
     ) -> httpx.Response:
         request = self._http.build_request(
             method,
-            f"{self._url}/api/tasks{path}",
+            f"{self._url}/api{path}",
             headers={"Authorization": f"Bearer {self._get_token(owner)}", **(headers or {})},
             **rest,
         )
@@ -137,7 +168,7 @@ class RemoteTaskStore:
                 ) from None
             raise Unavailable(f"The server {self._url} is away: {_describe(error)}. Try again soon.") from None
         if not response.is_success:
-            raise self._refusal(response, names_task=bool(path) or method == "POST")
+            raise self._refusal(response, names_task=path.count("/") > 1 or method == "POST")
         return response
 
     async def _send(self, request: httpx.Request, is_repeatable: bool) -> httpx.Response:

@@ -3,16 +3,17 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import Enum
 from typing import NamedTuple, Protocol
 from unicodedata import normalize
 from uuid import UUID
 
-from todo.domain.task import Position, Task, UserId
+from todo.domain.task import Position, RemovedTask, Task, UserId
 
 KEY_LIFETIME = timedelta(hours=24)  # how long an idempotency key is remembered, from the creation it was sent with
 PAGE_LENGTH = 1000  # the most tasks that a store is asked for at once
+TOMBSTONE_LIFETIME = timedelta(days=30)  # how long a removal is remembered at least
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,11 +113,29 @@ class Page(NamedTuple):
     version: ListVersion  # the owner's, when the tasks were read
 
 
-class Change(NamedTuple):
-    """What becomes of one task: added (nothing before), saved, or removed (nothing after)."""
+class Trash(NamedTuple):
+    """A part of what a person has removed, the latest removal first."""
 
-    before: Task | None  # as it was read from the store
-    after: Task | None
+    tasks: Sequence[RemovedTask]
+    more: bool
+
+
+class Changes(NamedTuple):
+    """A part of what has changed after a revision, in the order of revisions."""
+
+    tasks: Sequence[Task]
+    removed: Sequence[UUID]
+    until: int  # the revision up to which this part leads: the owner's, unless there is more
+    more: bool
+    version: ListVersion  # the owner's, when this was read
+    forgotten: int  # removals up to this revision are no longer known
+
+
+class Change(NamedTuple):
+    """What becomes of one task: added (nothing before), saved, removed (in the trash after) or restored (before)."""
+
+    before: Task | RemovedTask | None  # as it was read from the store
+    after: Task | RemovedTask
 
 
 class IdempotencyKey(NamedTuple):
@@ -125,7 +144,7 @@ class IdempotencyKey(NamedTuple):
 
 
 class Applied(NamedTuple):
-    tasks: Sequence[Task]  # those that were added or saved, as stored, in the order of the changes
+    tasks: Sequence[Task]  # those that were not removed, as stored, in the order of the changes
     replayed: bool = False  # true when an idempotency key led to a task that was added before
 
 
@@ -158,6 +177,9 @@ class TaskStore(Protocol):
         """Makes all the changes, or none. There is at least one, each is of another of the owner's tasks, and all
         times are those of the tasks given. A store on another machine may give added tasks other ids and times.
 
+        A removal remembers the task's id and its own revision, for ``changes``; and what the task was, until the trash
+        forgets it. What has to be forgotten by then is forgotten by the owner's next removal.
+
         Raises TaskChanged unless each task is still at the revision of its ``before``.
 
         With a key, which goes with one addition: if the owner sent the same key less than KEY_LIFETIME before
@@ -165,6 +187,30 @@ class TaskStore(Protocol):
         Raises KeyReused if the digests differ, TaskNotFound if it has been removed since. However many such calls
         meet, one adds.
         """
+        ...
+
+    async def trash(
+        self, owner: UserId, *, now: datetime, before: int | None = None, limit: int = PAGE_LENGTH
+    ) -> Trash:
+        """At most ``limit`` of what the owner has removed and the trash still keeps at ``now``, the latest removal
+        first, starting before the revision of a removal."""
+        ...
+
+    async def get_removed(self, owner: UserId, task_id: UUID, *, now: datetime) -> RemovedTask:
+        """Raises TaskNotFound if the trash does not keep it at ``now``, NotYours if another person removed it."""
+        ...
+
+    async def purge(self, owner: UserId, task_id: UUID | None = None) -> None:
+        """Forgets what one removed task was, or all of them. That it was removed is remembered."""
+        ...
+
+
+class ChangeFeed(Protocol):
+    """Tells what has changed."""
+
+    async def changes(self, owner: UserId, *, since: int, removed_since: int, limit: int = PAGE_LENGTH) -> Changes:
+        """At most ``limit`` of the owner's tasks that have changed after the revision ``since``, and of removals after
+        ``removed_since``."""
         ...
 
 

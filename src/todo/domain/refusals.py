@@ -35,6 +35,13 @@ class TaskChanged(Refusal):
         super().__init__("The task has changed since you read it; read it again and repeat.")
 
 
+class ChangesForgotten(Refusal):
+    """The changes since a point in time are no longer known."""
+
+    def __init__(self) -> None:
+        super().__init__("What has changed since then is no longer known; begin again without since.")
+
+
 class KeyReused(Refusal):
     """The idempotency key was used before, for another request."""
 

@@ -86,6 +86,20 @@ class Task(NamedTuple):
             completed_at = now if named["completed"] else None
         return self._replace(**named, completed_at=completed_at, updated_at=now)
 
+    def remove(self, *, now: datetime) -> "RemovedTask":
+        return RemovedTask(self, max(self.updated_at, now))
+
+
+class RemovedTask(NamedTuple):
+    """A task in the trash, from which it can be restored. Its revision is that of its removal."""
+
+    task: Task
+    removed_at: datetime
+
+    def restore(self, *, now: datetime) -> Task:
+        """The task as it was, changed now."""
+        return self.task._replace(updated_at=max(self.removed_at, now))
+
 
 class Field(NamedTuple):
     """A field that a person can set."""
@@ -93,6 +107,11 @@ class Field(NamedTuple):
     name: str
     type: Any  # of its values
     rule: Rule
+
+
+def get_task_types() -> dict[str, Any]:
+    """The type of each of a task's values, by name."""
+    return get_type_hints(Task)
 
 
 FIELDS = tuple(

@@ -1,17 +1,31 @@
 """What a person can do with their tasks. Every entrypoint calls these; the person who acts comes first in each."""
 
-from collections.abc import AsyncGenerator, Callable, Collection
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
-from todo.domain.ports import PAGE_LENGTH, Applied, Change, IdempotencyKey, ListVersion, Page, Selection, TaskStore
-from todo.domain.refusals import InvalidField, TaskChanged, Unavailable
-from todo.domain.task import Edit, Position, Task, UserId
+from todo.domain.ports import (
+    PAGE_LENGTH,
+    Applied,
+    Change,
+    ChangeFeed,
+    IdempotencyKey,
+    ListVersion,
+    Page,
+    Selection,
+    TaskStore,
+    Trash,
+)
+from todo.domain.refusals import ChangesForgotten, InvalidField, TaskChanged, TaskNotFound, Unavailable
+from todo.domain.task import Edit, Position, RemovedTask, Task, UserId
 
 Clock = Callable[[], datetime]  # now, aware and in UTC
 
 # An attempt fails only because another writer succeeded. So many in a row is a crowd that no client waits for.
 _ATTEMPTS = 200
+
+_NEVER = 2**63 - 1  # a revision that no list reaches
 
 
 class Tasks:
@@ -72,8 +86,26 @@ class Tasks:
         return changed
 
     async def remove(self, actor: UserId, task_id: UUID, *, expected: Collection[int] | None = None) -> None:
-        """Raises TaskNotFound, NotYours, TaskChanged."""
-        await self._read_and_apply(actor, task_id, expected, lambda _: None)
+        """Into the trash. Raises TaskNotFound, NotYours, TaskChanged."""
+        await self._read_and_apply(actor, task_id, expected, lambda task: task.remove(now=self._clock()))
+
+    async def trash(self, actor: UserId, *, before: int | None = None, limit: int) -> Trash:
+        return await self._store.trash(actor, now=self._clock(), before=before, limit=limit)
+
+    async def restore(self, actor: UserId, task_id: UUID) -> Task:
+        """Out of the trash. Raises TaskNotFound, NotYours."""
+        now = self._clock()
+        removed = await self._store.get_removed(actor, task_id, now=now)
+        try:
+            return (await self._store.apply(actor, [Change(removed, removed.restore(now=now))])).tasks[0]
+        except TaskChanged:  # somebody else restored or purged it
+            raise TaskNotFound from None
+
+    async def purge(self, actor: UserId, task_id: UUID | None = None) -> None:
+        """Forgets what one removed task was, or all of them. Raises TaskNotFound, NotYours."""
+        if task_id is not None:
+            await self._store.get_removed(actor, task_id, now=self._clock())
+        await self._store.purge(actor, task_id)
 
     def _check_time_zone(self, values: Edit) -> None:
         due = values.named.get("due")
@@ -87,7 +119,7 @@ class Tasks:
         actor: UserId,
         task_id: UUID,
         expected: Collection[int] | None,
-        replacement: Callable[[Task], Task | None],
+        replacement: Callable[[Task], Task | RemovedTask],
     ) -> Task | None:
         """Reads the task and replaces it. Retries if another writer was faster, unless the caller named revisions."""
         for _ in range(_ATTEMPTS):
@@ -103,5 +135,43 @@ class Tasks:
                 if expected is not None:
                     raise
             else:
-                return applied.tasks[0] if after is not None else None
+                return applied.tasks[0] if applied.tasks else None
         raise Unavailable("Too many changes to this task at once; try again in a moment.")
+
+
+class SyncPoint(NamedTuple):
+    """How far somebody has followed the changes of a list."""
+
+    version: ListVersion
+    start: int  # the revision at which they began, while they have not reached it: they know of no removal before it
+
+
+class ChangesPage(NamedTuple):
+    tasks: Sequence[Task]
+    removed: Sequence[UUID]
+    next: SyncPoint
+    more: bool
+
+
+class Sync:
+    """Keeps copies of a list up to date."""
+
+    def __init__(self, feed: ChangeFeed) -> None:
+        self._feed = feed
+
+    async def changes(self, actor: UserId, since: SyncPoint | None, *, limit: int) -> ChangesPage:
+        """What has changed since then, or all there is. Raises ChangesForgotten."""
+        if since is None:
+            found = await self._feed.changes(actor, since=0, removed_since=_NEVER, limit=limit)
+            start = found.version.revision
+        else:
+            known = max(since.version.revision, since.start)
+            found = await self._feed.changes(actor, since=since.version.revision, removed_since=known, limit=limit)
+            start = since.start
+            is_same_list = since.version.epoch in (None, found.version.epoch)
+            if not is_same_list or known > found.version.revision or known < found.forgotten:
+                raise ChangesForgotten
+        reached = ListVersion(found.version.epoch, found.until)
+        return ChangesPage(
+            found.tasks, found.removed, SyncPoint(reached, start if start > found.until else 0), found.more
+        )

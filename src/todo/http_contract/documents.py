@@ -3,8 +3,10 @@
 Those of tasks derive from the domain's fields: a new field needs no line here.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping, Sequence
-from typing import Any, Final, get_type_hints
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType, defstruct
@@ -12,8 +14,8 @@ from msgspec.json import Decoder, Encoder
 
 from todo.domain import refusals
 from todo.domain.fields import Due
-from todo.domain.ports import Page
-from todo.domain.task import FIELDS, Edit, Field, Task
+from todo.domain.ports import Page, Trash
+from todo.domain.task import FIELDS, Edit, Field, RemovedTask, Task, get_task_types
 
 STATUSES: Final[Mapping[type[refusals.Refusal], int]] = {
     refusals.InvalidField: 400,
@@ -21,6 +23,7 @@ STATUSES: Final[Mapping[type[refusals.Refusal], int]] = {
     refusals.InvalidToken: 401,
     refusals.NotYours: 403,
     refusals.TaskNotFound: 404,
+    refusals.ChangesForgotten: 410,
     refusals.TaskChanged: 412,
     refusals.KeyReused: 422,
     refusals.OperatorNeeded: 500,
@@ -55,7 +58,7 @@ def _document_type(kind: Any) -> Any:
 # In the order of the Task's fields. Documents form no reference cycles, so the garbage collector can ignore them.
 TaskDocument = defstruct(
     "TaskDocument",
-    [(WIRE_NAMES.get(name, name), _document_type(kind)) for name, kind in get_type_hints(Task).items()],
+    [(WIRE_NAMES.get(name, name), _document_type(kind)) for name, kind in get_task_types().items()],
     gc=False,
 )
 
@@ -63,6 +66,9 @@ TaskDocument = defstruct(
 def _body_type(field: Field) -> Any:
     kind = _document_type(field.type)
     return kind | None if field.rule.is_clearable else kind
+
+
+RemovedTaskDocument = defstruct("RemovedTaskDocument", [("removed_at", datetime)], bases=(TaskDocument,), gc=False)
 
 
 NewTask = defstruct(
@@ -103,6 +109,7 @@ class Problem(Struct, frozen=True, kw_only=True):
 
 _encode = Encoder().encode
 _task_decoder, _tasks_decoder = Decoder(TaskDocument), Decoder(list[TaskDocument])  # type: ignore[valid-type] # made above
+_trash_decoder = Decoder(list[RemovedTaskDocument])  # type: ignore[valid-type] # made above
 
 
 def encode_task(task: Task) -> bytes:
@@ -121,12 +128,37 @@ def _make_documents(tasks: Iterable[Task]) -> Sequence[Any]:
     return documents
 
 
-async def encode_pages(pages: AsyncIterable[Page]) -> AsyncGenerator[bytes, None]:
+def encode_trash(removed: Iterable[RemovedTask]) -> bytes:
+    documents = []
+    for task, removed_at in removed:
+        document: Any = RemovedTaskDocument(*task, removed_at)
+        if task.due is not None:
+            document.due = DueDocument(*task.due)
+        documents.append(document)
+    return _encode(documents)
+
+
+class ChangesDocument(Struct):
+    """What has changed, and the ``since`` of the next request."""
+
+    changed: Sequence[Any]
+    removed: Sequence[UUID]
+    next: str
+    more: bool
+
+
+def encode_changes(tasks: Iterable[Task], removed: Sequence[UUID], next_token: str, *, more: bool) -> bytes:
+    return _encode(ChangesDocument(_make_documents(tasks), removed, next_token, more))
+
+
+async def encode_pages(
+    pages: AsyncIterable[Page | Trash], encode: Callable[[Any], bytes] = encode_tasks
+) -> AsyncGenerator[bytes, None]:
     """All tasks of the pages as one JSON array, a page at a time."""
     opening = b"["
     async for page in pages:
         if page.tasks:
-            yield opening + encode_tasks(page.tasks)[1:-1]
+            yield opening + encode(page.tasks)[1:-1]
             opening = b","
     yield b"[]" if opening == b"[" else b"]"
 
@@ -139,6 +171,14 @@ def decode_task(document: bytes) -> Task:
 def decode_tasks(document: bytes) -> list[Task]:
     """Raises ValueError."""
     return [_read_document(one) for one in _tasks_decoder.decode(document)]
+
+
+def decode_trash(document: bytes) -> list[RemovedTask]:
+    """Raises ValueError."""
+    decoded = [
+        [_from_document(value) for value in msgspec.structs.astuple(one)] for one in _trash_decoder.decode(document)
+    ]
+    return [RemovedTask(Task(*values[:-1]), values[-1]) for values in decoded]
 
 
 def _read_document(document: Any) -> Task:

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from todo.domain.ports import Order, Selection
 from todo.domain.task import NEVER_DUE, Position, UserId
+from todo.http_contract.sealed_tokens import format_trash_cursor
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TIME_BYTES, _ID_BYTES, _DUE_BYTES, _CHECK_BYTES = 8, 16, 18, 18
@@ -41,6 +42,12 @@ def list_query(
     if after is not None:
         parameters["cursor"] = format_cursor(owner, wanted, after)
     return parameters
+
+
+def trash_query(owner: UserId, limit: int | None, before: int | None) -> dict[str, str]:
+    """The parameters that ask for a part of the trash."""
+    parameters = {} if limit is None else {"limit": str(limit)}
+    return parameters if before is None else parameters | {"cursor": format_trash_cursor(owner, before)}
 
 
 def format_cursor(owner: UserId, wanted: Selection, position: Position) -> str:

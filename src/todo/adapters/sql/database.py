@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, NamedTuple, Protocol
+from uuid import UUID
 
 from sqlalchemy import Column, Engine, MetaData, Select, String, Table, select
 
@@ -19,16 +20,18 @@ ReadBeside = Callable[[Parameters], Awaitable[tuple[Sequence[Row], Row | None]]]
 """Runs two statements as one: the rows of the first, and the row of the second."""
 
 
-Ordering = Sequence[tuple[Column[Any], bool]]
-"""Columns that rows are sorted by, each with whether its values descend."""
+Ordering = Sequence[tuple[str, bool]]
+"""Names of the columns that rows are sorted by, each with whether its values descend."""
 
-Kind = Literal["add", "save", "remove"]
+Kind = Literal["add", "save", "remove", "restore"]
 
 
 class RowChange(NamedTuple):
     kind: Kind
     row: Mapping[str, Any]
-    """The task's values by column; but of one that is saved or removed the revision at which it was read."""
+    """The task's values by column, with the revision at which it was read unless it is added. Of one that is removed:
+    ``user_id``, ``id``, ``revision``, ``removed_at``, its ``content`` and up to which time contents and removals are
+    forgotten (``content_expired``, ``removal_expired``)."""
 
 
 class KeyRow(NamedTuple):
@@ -68,6 +71,10 @@ class Database(Protocol):
 
     async def change(self, owner: str, changes: Sequence[RowChange], key: KeyRow | None = None) -> Changed:
         """A key goes with one addition: if it leads to another task already, nothing is added."""
+        ...
+
+    async def purge(self, owner: str, task_id: UUID | None) -> None:
+        """Removes the content of one of a person's removed tasks, or of all."""
         ...
 
     async def erase(self, owner: str) -> Changed:

@@ -11,11 +11,11 @@ from todo.adapters.sql.tables import TASK_COLUMNS, join_labels, tasks
 from todo.domain.ports import Order, Selection, fold
 from todo.domain.task import NEVER_DUE, Position
 
-_NEWEST_FIRST = ((tasks.c.created_at, True), (tasks.c.id, True))
+_NEWEST_FIRST = (("created_at", True), ("id", True))
 
 ORDERS: Final[dict[Order, Ordering]] = {
     Order.NEWEST_FIRST: _NEWEST_FIRST,
-    Order.BY_DUE: ((tasks.c.due_order, False), *_NEWEST_FIRST),
+    Order.BY_DUE: (("due_order", False), *_NEWEST_FIRST),
 }
 
 _IS_OLDER = tuple_(tasks.c.created_at, tasks.c.id) < tuple_(
@@ -64,7 +64,7 @@ def select_tasks(order: Order, names: Collection[str]) -> Select[Any]:
 
     The columns are those of a task, and what it is sorted by.
     """
-    columns = dict.fromkeys((*TASK_COLUMNS, *(column for column, _ in ORDERS[order])))
+    columns = dict.fromkeys((*TASK_COLUMNS, *(tasks.c[name] for name, _ in ORDERS[order])))
     base = select(*columns).where(
         tasks.c.user_id == bindparam("owner"), *(_CONDITIONS[name] for name in names if name in _CONDITIONS)
     )
@@ -77,7 +77,7 @@ def select_tasks(order: Order, names: Collection[str]) -> Select[Any]:
         _sort(base.where(tasks.c.due_order > due), order),
     ]
     both = union_all(*(select(part.subquery()) for part in parts)).subquery()
-    ordered = [both.c[column.key].desc() if descends else both.c[column.key] for column, descends in ORDERS[order]]
+    ordered = [both.c[name].desc() if descends else both.c[name] for name, descends in ORDERS[order]]
     return select(both).order_by(*ordered).limit(_LIMIT)
 
 
@@ -85,7 +85,7 @@ _LIMIT = bindparam("limit", type_=Integer)
 
 
 def _sort(statement: Select[Any], order: Order) -> Select[Any]:
-    ordered = [column.desc() if descends else column.asc() for column, descends in ORDERS[order]]
+    ordered = [tasks.c[name].desc() if descends else tasks.c[name] for name, descends in ORDERS[order]]
     return statement.order_by(*ordered).limit(_LIMIT)
 
 

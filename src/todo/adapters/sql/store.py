@@ -1,11 +1,13 @@
 """The TaskStore in a database."""
 
 from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 from functools import lru_cache, partial
 from uuid import UUID
 
 from sqlalchemy import bindparam, select
 
+from todo.adapters.sql import removals
 from todo.adapters.sql.compiled import Row
 from todo.adapters.sql.database import Database, KeyRow, ReadBeside, RowChange
 from todo.adapters.sql.select_tasks import ORDERS, make_parameters, select_tasks
@@ -13,21 +15,26 @@ from todo.adapters.sql.tables import TASK_COLUMNS, make_row, tasks, users
 from todo.domain.ports import (
     KEY_LIFETIME,
     PAGE_LENGTH,
+    TOMBSTONE_LIFETIME,
     Applied,
     Change,
+    Changes,
     IdempotencyKey,
     ListVersion,
     Order,
     Page,
     Selection,
+    Trash,
 )
 from todo.domain.refusals import KeyReused, TaskChanged, TaskNotFound, Unavailable
-from todo.domain.task import Position, Task, UserId, check_access
+from todo.domain.task import Position, RemovedTask, Task, UserId, check_access
 
 STATEMENTS = 200  # how many statements of lists are kept ready, of the most recent combinations of conditions
 
 _make_task: Callable[[Row], Task] = partial(tuple.__new__, Task)
 """Takes half as long as ``Task._make``, which counts the fields again."""
+
+_ID, _TITLE, _REVISION = map(Task._fields.index, ("id", "title", "revision"))
 
 _GET = select(*TASK_COLUMNS).where(tasks.c.user_id == bindparam("owner"), tasks.c.id == bindparam("id"))
 _GET_OWNER = select(tasks.c.user_id).where(tasks.c.id == bindparam("id"))
@@ -36,13 +43,20 @@ _VERSION = select(users.c.epoch.label("id"), users.c.revision).where(users.c.id 
 
 class SqlTaskStore:
     """Each call is one statement on PostgreSQL (two when a key was used before, and when there is no such task of the
-    owner's), and on SQLite each change is one transaction. A UserEraser, too."""
+    owner's), and on SQLite each change is one transaction. A ChangeFeed and a UserEraser, too."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, trash_lifetime: timedelta = TOMBSTONE_LIFETIME) -> None:
         self._database = database
+        self._trash_lifetime = trash_lifetime
         self._get = database.prepare_read(_GET)
         self._get_owner = database.prepare_read(_GET_OWNER)
         self._version = database.prepare_read(_VERSION)
+        self._get_removed = database.prepare_read(removals.GET_REMOVED)
+        self._get_remover = database.prepare_read(removals.GET_REMOVER)
+        self._trash = database.prepare_read(removals.TRASH)
+        self._changes = database.prepare_read_beside(
+            removals.CHANGES, [("position", False)], removals.VERSION_AND_FORGOTTEN
+        )
         self._list = lru_cache(STATEMENTS)(self._prepare_list)
 
     async def get(self, owner: UserId, task_id: UUID) -> Task:
@@ -71,21 +85,59 @@ class SqlTaskStore:
     async def apply(self, owner: UserId, changes: Sequence[Change], key: IdempotencyKey | None = None) -> Applied:
         if key is not None:
             [(_, task)] = changes
-            assert task is not None
+            assert isinstance(task, Task)
             return await self._apply_once(owner, task, key)
-        row, maybe_applied = await self._database.change(owner, [_make_row_change(owner, change) for change in changes])
+        row, maybe_applied = await self._database.change(
+            owner, [self._make_row_change(owner, change) for change in changes]
+        )
         if row is not None:
             before_all = row[0] - len(changes)
             return Applied(
                 [
                     after._replace(revision=before_all + number)
                     for number, (_, after) in enumerate(changes, 1)
-                    if after is not None
+                    if isinstance(after, Task)
                 ]
             )
         if maybe_applied:
             return Applied([task for change in changes for task in await self._find_applied(owner, change)])
         raise TaskChanged
+
+    async def trash(
+        self, owner: UserId, *, now: datetime, before: int | None = None, limit: int = PAGE_LENGTH
+    ) -> Trash:
+        before = before or 2**63 - 1
+        rows = await self._trash({"owner": owner, "before": before, "limit": limit + 1, **self._kept_since(now)})
+        return Trash([_make_removed(row) for row in rows[:limit]], more=len(rows) > limit)
+
+    async def get_removed(self, owner: UserId, task_id: UUID, *, now: datetime) -> RemovedTask:
+        given = {"owner": owner, "id": task_id, **self._kept_since(now)}
+        rows = await self._get_removed(given)
+        if not rows:
+            removers = await self._get_remover(given)
+            check_access(removers[0][0] if removers else None, owner)
+            raise TaskNotFound  # removed a moment ago
+        return _make_removed(rows[0])
+
+    async def purge(self, owner: UserId, task_id: UUID | None = None) -> None:
+        await self._database.purge(owner, task_id)
+
+    async def changes(self, owner: UserId, *, since: int, removed_since: int, limit: int = PAGE_LENGTH) -> Changes:
+        given = {"owner": owner, "since": since, "removed_since": removed_since, "limit": limit + 1}
+        rows, beside = await self._changes(given)
+        version, forgotten = (_make_version(None), 0) if beside is None else (_make_version(beside[:2]), beside[2])
+        page, more = [row[: len(TASK_COLUMNS)] for row in rows[:limit]], len(rows) > limit
+        return Changes(
+            [_make_task(row) for row in page if row[_TITLE] is not None],
+            [row[_ID] for row in page if row[_TITLE] is None],
+            page[-1][_REVISION] if more else version.revision,
+            more,
+            version,
+            forgotten,
+        )
+
+    def _kept_since(self, now: datetime) -> dict[str, datetime]:
+        return {"kept_since": now - self._trash_lifetime}
 
     async def erase(self, owner: UserId) -> int | None:
         row, maybe_applied = await self._database.erase(owner)
@@ -95,7 +147,7 @@ class SqlTaskStore:
 
     async def _apply_once(self, owner: UserId, task: Task, key: IdempotencyKey) -> Applied:
         key_row = KeyRow(key.text, key.request_digest, expired=task.created_at - KEY_LIFETIME)
-        row, _ = await self._database.change(owner, [_make_row_change(owner, Change(None, task))], key_row)
+        row, _ = await self._database.change(owner, [self._make_row_change(owner, Change(None, task))], key_row)
         if row is None:  # an earlier attempt has added it
             return Applied([await self.get(owner, task.id)])
         task_id, digest, revision = row
@@ -108,29 +160,48 @@ class SqlTaskStore:
     async def _find_applied(self, owner: UserId, change: Change) -> Sequence[Task]:
         """What an earlier attempt has made of a task; nothing if it was removed. Raises TaskChanged if it has not."""
         before, after = change
-        task_id = after.id if after is not None else before.id  # type: ignore[union-attr] # one of them is there
-        rows = await self._get({"owner": owner, "id": task_id})
+        is_removed = isinstance(after, RemovedTask)
+        expected = after.task if isinstance(after, RemovedTask) else after
+        rows = await self._get({"owner": owner, "id": expected.id})
         stored = _make_task(rows[0]) if rows else None
-        if stored is None and after is None:
+        if stored is None and is_removed:
             return []
-        if stored is None or after is None:
+        if stored is None or is_removed:
             raise TaskChanged
-        if before is not None and stored != after._replace(revision=stored.revision):
+        if before is not None and stored != expected._replace(revision=stored.revision):
             raise TaskChanged
         return [stored]
+
+    def _make_row_change(self, owner: UserId, change: Change) -> RowChange:
+        before, after = change
+        if isinstance(after, RemovedTask):
+            assert isinstance(before, Task)
+            row = {
+                "id": before.id,
+                "user_id": owner,
+                "revision": before.revision,
+                "removed_at": after.removed_at,
+                "content": removals.encode_content(before) if self._trash_lifetime else None,
+                "content_expired": after.removed_at - self._trash_lifetime,
+                "removal_expired": after.removed_at - max(self._trash_lifetime, TOMBSTONE_LIFETIME),
+            }
+            return RowChange("remove", row)
+        row = make_row(after)
+        row["user_id"] = owner
+        if before is None:
+            return RowChange("add", row)
+        if isinstance(before, RemovedTask):
+            return RowChange("restore", row | {"revision": before.task.revision})
+        return RowChange("save", row | {"revision": before.revision})
 
     def _prepare_list(self, order: Order, *names: str) -> ReadBeside:
         """Beside the tasks the owner's version at the moment in which they were read."""
         return self._database.prepare_read_beside(select_tasks(order, names), ORDERS[order], _VERSION)
 
 
-def _make_row_change(owner: UserId, change: Change) -> RowChange:
-    before, after = change
-    row = make_row(after or before)  # type: ignore[arg-type] # one of them is there
-    row["user_id"] = owner
-    if before is not None:
-        row["revision"] = before.revision
-    return RowChange("add" if before is None else "remove" if after is None else "save", row)
+def _make_removed(row: Row) -> RemovedTask:
+    content, revision, removed_at = row
+    return RemovedTask(removals.decode_content(content, revision), removed_at)
 
 
 def _make_version(row: Row | None) -> ListVersion:

@@ -96,6 +96,7 @@ users = Table(
     # Another one begins when a person is erased and comes back: the id of their first task since.
     Column("epoch", Uuid, nullable=False),
     Column("revision", BigInteger, nullable=False),
+    Column("forgotten", BigInteger, nullable=False, server_default="0"),  # the last removal that is no longer known
     sqlite_with_rowid=False,  # the row is found in one tree, not in two
 )
 
@@ -162,6 +163,20 @@ def join_labels(folded: Iterable[str], between: str = "") -> str:
     """Each between two separators, so that one is never found inside another."""
     return between.join(f"{SEPARATOR}{label}{SEPARATOR}" for label in folded)
 
+
+removed_tasks = Table(
+    "removed_tasks",
+    metadata,
+    Column("user_id", ForeignKey(users.c.id, ondelete="CASCADE"), primary_key=True),
+    Column("id", Uuid, primary_key=True),
+    Column("revision", BigInteger, nullable=False),  # of the removal
+    Column("removed_at", UtcDateTime, nullable=False),
+    Column("content", Text),  # the task as JSON, until the trash forgets it
+    # To tell another person's removed task from one that does not exist.
+    Index("removed_tasks_by_id", "id"),
+    Index("removed_tasks_by_revision", "user_id", "revision"),
+    Index("removed_tasks_by_time", "user_id", "removed_at"),
+)
 
 idempotency_keys = Table(
     "idempotency_keys",

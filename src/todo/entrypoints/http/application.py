@@ -5,20 +5,24 @@ import logging
 import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from itertools import starmap
 from typing import TYPE_CHECKING, Any
 
-from litestar import Litestar, Response, Router, get
+from litestar import HttpMethod, Litestar, Response, Router, get, route
+from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
 
 from todo.composition import Service, compose
 from todo.domain.refusals import OperatorNeeded, Unavailable
 from todo.entrypoints.http import docs, problems
 from todo.entrypoints.http.authentication import authenticate_with
+from todo.entrypoints.http.changes import ChangesController
 from todo.entrypoints.http.cors import Cors
 from todo.entrypoints.http.litestar_internals import call_handlers_directly
 from todo.entrypoints.http.logs import AccessLog
 from todo.entrypoints.http.middleware import Middleware
-from todo.entrypoints.http.tasks import LONG_READS, TaskController, options_of_list, options_of_task
+from todo.entrypoints.http.tasks import LONG_READS, TaskController
+from todo.entrypoints.http.trash import TrashController
 from todo.settings import InvalidSetting, ServerSettings, find_env_file, load_settings
 
 if TYPE_CHECKING:  # loaded where it is switched on
@@ -37,10 +41,14 @@ def make_app(
     metrics: "Metrics | None" = None,
     tracing: "Tracing | None" = None,
 ) -> ASGIApp:
-    class Controller(TaskController):
-        middleware = (call_handlers_directly(authenticate_with(service.tokens)),)
-        tasks = service.tasks
-        long_reads = asyncio.Semaphore(LONG_READS)
+    authenticated = (call_handlers_directly(authenticate_with(service.tokens)),)
+    use_cases = {"middleware": authenticated, "tasks": service.tasks, "sync": service.sync}
+    long_reads = {"long_reads": asyncio.Semaphore(LONG_READS)}
+    controllers = [
+        type("Controller", (TaskController,), use_cases | long_reads),
+        type("Controller", (TrashController,), use_cases),
+        type("Controller", (ChangesController,), use_cases),
+    ]
 
     @asynccontextmanager
     async def close_at_the_end(_: Litestar) -> AsyncIterator[None]:
@@ -71,7 +79,8 @@ def make_app(
             return Response(metrics.render(), media_type=metrics.MEDIA_TYPE)
 
         handlers.append(render_metrics)
-    api = Router("/api", route_handlers=[options_of_list, options_of_task, Controller])
+    # Before the controllers: of several handlers at one path, Litestar's own OPTIONS names one method alone.
+    api = Router("/api", route_handlers=[*starmap(_answer_options, _METHODS.items()), *controllers])
     app = Litestar(
         route_handlers=[api, *handlers],
         exception_handlers={Exception: problems.respond},
@@ -82,6 +91,24 @@ def make_app(
     observers = [observer for observer in (access_log, metrics, tracing) if observer is not None]
     cors, tokens = Cors(cors_origins), service.tokens
     return Middleware(app, cors, max_concurrent_requests, lambda: tokens.waiting, observers)
+
+
+_METHODS = {
+    "/tasks": "GET, POST",
+    "/tasks/{task_id:str}": "DELETE, GET, PATCH, PUT",
+    "/changes": "GET",
+    "/trash": "DELETE, GET",
+    "/trash/{task_id:str}": "DELETE",
+    "/trash/{task_id:str}/restore": "POST",
+}
+
+
+def _answer_options(path: str, methods: str) -> HTTPRouteHandler:
+    @route(path, http_method=HttpMethod.OPTIONS, status_code=204)
+    async def options() -> Response[None]:
+        return Response(None, headers={"Allow": f"{methods}, OPTIONS"})
+
+    return options
 
 
 def make_app_from_environment(*, may_pause: bool = False) -> ASGIApp:

@@ -49,12 +49,13 @@ def make_document(server: str) -> Json:
 
 
 def make_schemas() -> dict[str, Json]:
-    """The schemas Task, NewTask, Rename and TaskChange, by name."""
+    """The schemas Task, RemovedTask, NewTask, Rename and TaskChange, by name."""
     at_creation = [field for field in FIELDS if field.rule.at_creation]
     title = [field for field in FIELDS if field.name == "title"]
     ignored = "Other fields are ignored."
     return {
         "Task": _make_task(),
+        "RemovedTask": _make_removed_task(),
         "NewTask": _make_body(ignored, at_creation) | {"required": [f.name for f in at_creation if f.rule.is_required]},
         "Rename": _make_body(ignored, title) | {"required": ["title"]},
         "TaskChange": _make_body(f"At least one of these fields. {ignored}", FIELDS)
@@ -65,6 +66,12 @@ def make_schemas() -> dict[str, Json]:
 def _make_task() -> Json:
     schemas = _READ_ONLY | {field.name: _make_value(field.rule, is_sent=False) for field in FIELDS}
     properties = {WIRE_NAMES.get(name, name): schemas[name] for name in Task._fields}
+    return {"type": "object", "required": list(properties), "properties": properties}
+
+
+def _make_removed_task() -> Json:
+    task, removed_at = _make_task(), {"type": "string", "format": "date-time", "description": "In UTC."}
+    properties = {**task["properties"], "removed_at": removed_at}
     return {"type": "object", "required": list(properties), "properties": properties}
 
 

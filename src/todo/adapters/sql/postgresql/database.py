@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+from uuid import UUID
 
 import psycopg
 from psycopg import errors
@@ -26,7 +27,7 @@ from todo.adapters.sql.database import (
 )
 from todo.adapters.sql.postgresql.connection import Connection, PreparedStatement
 from todo.adapters.sql.postgresql.pool import Pool
-from todo.adapters.sql.postgresql.write_changes import ERASE, combine_changes
+from todo.adapters.sql.postgresql.write_changes import ERASE, PURGE, PURGE_ALL, combine_changes
 from todo.backoff import pauses
 from todo.domain.refusals import OperatorNeeded, Unavailable
 
@@ -87,10 +88,10 @@ class PostgresqlDatabase:
             for column in rows.c
         ]
         both = union_all(select(*padded), select(rows)).subquery("both")
-        ordered = [(both.c[column.key].desc() if descends else both.c[column.key].asc()) for column, descends in order]
+        ordered = [both.c[name].desc() if descends else both.c[name].asc() for name, descends in order]
         read = self.prepare_read(select(both).order_by(ordered[0].nulls_first(), *ordered[1:]))
         names = [column.key for column in rows.c]
-        first = names.index(order[0][0].key)
+        first = names.index(order[0][0])
         places = [names.index(column.key) for column in single.c]
 
         async def read_beside(given: Parameters) -> tuple[Sequence[Row], Row | None]:
@@ -103,6 +104,12 @@ class PostgresqlDatabase:
 
     async def change(self, owner: str, changes: Sequence[RowChange], key: KeyRow | None = None) -> Changed:
         return await self._change(*combine_changes(owner, changes, key))
+
+    async def purge(self, owner: str, task_id: UUID | None) -> None:
+        if task_id is None:
+            await self._run(PURGE_ALL, [owner])
+        else:
+            await self._run(PURGE, [owner, task_id])
 
     async def erase(self, owner: str) -> Changed:
         return await self._change(ERASE, [owner])

@@ -6,24 +6,30 @@ task, whose members are the columns of the table.
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
+from uuid import UUID
 
 from msgspec.json import encode
 from sqlalchemy.dialects.postgresql.base import PGDialect
 
 from todo.adapters.sql.database import KeyRow, Kind, RowChange
 from todo.adapters.sql.postgresql.connection import PreparedStatement
-from todo.adapters.sql.tables import CHANGING, tasks
+from todo.adapters.sql.tables import CHANGING, removed_tasks, tasks
 
-_TYPES: Final[Mapping[str, type]] = {column.name: column.type.python_type for column in tasks.c} | {
+_TYPES: Final[Mapping[str, type]] = {
+    column.name: column.type.python_type for table in (removed_tasks, tasks) for column in table.c
+} | {
     "key": str,
     "request_digest": bytes,
     "expired": datetime,
+    "content_expired": datetime,
+    "removal_expired": datetime,
     "number": int,
     "added": str,
     "saved": str,
     "removed": str,
+    "restored": str,
 }
 _NAMES = ", ".join(column.name for column in tasks.c)
 
@@ -76,52 +82,99 @@ SELECT task_id, request_digest, revision FROM claimed LEFT JOIN task ON true
 """
 )
 
+# What has to be forgotten by the time of a removal. The first is part of the statement that counts the owner.
+_FORGOTTEN = """greatest(users.forgotten, (
+    SELECT max(revision) FROM removed_tasks WHERE user_id = :user_id AND removed_at <= :removal_expired
+  ))"""
+_FORGET = """
+swept AS (
+  DELETE FROM removed_tasks USING owner WHERE user_id = :user_id AND removed_at <= :removal_expired
+),
+emptied AS (
+  UPDATE removed_tasks SET content = NULL FROM owner WHERE user_id = :user_id AND content IS NOT NULL
+  AND removed_at <= :content_expired AND removed_at > :removal_expired
+)"""
+_BURY = """ON CONFLICT (user_id, id) DO UPDATE
+  SET revision = excluded.revision, removed_at = excluded.removed_at, content = excluded.content"""
+
 # FOR UPDATE waits for another change of the task and then sees what that made of it. So a task is locked before its
 # owner is counted: a statement that waited for the owner would go on with the task as it saw it before.
-_COUNT_IF_CURRENT = """
+_LOCKED = """
 WITH locked AS (
   SELECT user_id FROM tasks WHERE user_id = :user_id AND id = :id AND revision = :revision FOR UPDATE
-),
-owner AS (
-  UPDATE users SET revision = revision + 1 WHERE id = (SELECT user_id FROM locked) RETURNING revision
 )"""
+_LOCKED_REMOVAL = """
+WITH locked AS (
+  SELECT user_id FROM removed_tasks
+  WHERE user_id = :user_id AND id = :id AND revision = :revision AND content IS NOT NULL FOR UPDATE
+)"""
+_OWNER = """owner AS (
+  UPDATE users SET revision = revision + 1{more} WHERE id = (SELECT user_id FROM locked) RETURNING revision
+)"""
+_COUNTED = _OWNER.format(more="")
 _SINGLE: Final[Mapping[Kind, _Named]] = {
     "add": _ADD,
     "save": _Named(
-        f"{_COUNT_IF_CURRENT} UPDATE tasks SET {', '.join(f'{name} = :{name}' for name in CHANGING)},"
+        f"{_LOCKED}, {_COUNTED} UPDATE tasks SET {', '.join(f'{name} = :{name}' for name in CHANGING)},"
         " revision = owner.revision FROM owner WHERE user_id = :user_id AND tasks.id = :id RETURNING tasks.revision"
     ),
     "remove": _Named(
-        f"{_COUNT_IF_CURRENT} DELETE FROM tasks USING owner WHERE user_id = :user_id AND tasks.id = :id"
-        " RETURNING owner.revision"
+        f"{_LOCKED}, {_OWNER.format(more=f', forgotten = {_FORGOTTEN}')}, {_FORGET},"
+        " removed AS (DELETE FROM tasks USING owner WHERE user_id = :user_id AND tasks.id = :id)"
+        " INSERT INTO removed_tasks (user_id, id, revision, removed_at, content)"
+        f" SELECT :user_id, :id, owner.revision, :removed_at, :content FROM owner {_BURY} RETURNING revision"
+    ),
+    "restore": _Named(
+        f"{_LOCKED_REMOVAL}, {_COUNTED},"
+        " unearthed AS (DELETE FROM removed_tasks USING owner WHERE user_id = :user_id AND removed_tasks.id = :id)"
+        f" {_ADDED}"
     ),
 }
 
 _dialect = PGDialect()  # type: ignore[no-untyped-call] # of SQLAlchemy
-_COLUMNS = ", ".join(f"{column.name} {column.type.compile(_dialect)}" for column in tasks.c)
+_COLUMNS = ", ".join(
+    f"{column.name} {column.type.compile(_dialect)}"
+    for column in (*tasks.c, removed_tasks.c.removed_at, removed_tasks.c.content)
+)
 _ROWS = f'jsonb_to_recordset(CAST({{parameter}} AS jsonb)) AS given("position" bigint, {_COLUMNS})'
 _NEW_REVISION = 'owner.revision - :number + "position"'
+_ADDED_TASKS = f"INSERT INTO tasks ({_NAMES}) SELECT {_NAMES.replace('revision', _NEW_REVISION)} FROM"
 
-# As above, with the tasks locked in the order of their ids; LATERAL makes that a look-up by key for each.
+# As above, with tasks and removals locked in the order of their ids; LATERAL makes that a look-up by key for each.
 _SEVERAL = _Named(
     f"""
 WITH added AS (SELECT * FROM {_ROWS.format(parameter=":added")}),
 saved AS (SELECT * FROM {_ROWS.format(parameter=":saved")}),
 removed AS (SELECT * FROM {_ROWS.format(parameter=":removed")}),
+restored AS (SELECT * FROM {_ROWS.format(parameter=":restored")}),
 known AS (SELECT id, revision FROM saved UNION ALL SELECT id, revision FROM removed),
 locked AS (
   SELECT count(*) AS number FROM (SELECT * FROM known ORDER BY id) AS sorted, LATERAL (
     SELECT 1 FROM tasks WHERE user_id = :user_id AND id = sorted.id AND revision = sorted.revision FOR UPDATE
   ) AS current
 ),
+locked_removals AS (
+  SELECT count(*) AS number FROM locked, LATERAL (
+    SELECT * FROM restored WHERE locked.number >= 0 ORDER BY id
+  ) AS sorted, LATERAL (
+    SELECT 1 FROM removed_tasks
+    WHERE user_id = :user_id AND id = sorted.id AND revision = sorted.revision AND content IS NOT NULL FOR UPDATE
+  ) AS current
+),
 owner AS (
   INSERT INTO users (id, epoch, revision)
-  SELECT :user_id, coalesce((SELECT id FROM added ORDER BY "position" LIMIT 1), (SELECT id FROM known LIMIT 1)), :number
-  FROM locked WHERE locked.number = (SELECT count(*) FROM known)
-  ON CONFLICT (id) DO UPDATE SET revision = users.revision + :number RETURNING revision
+  SELECT :user_id, coalesce((SELECT id FROM added ORDER BY "position" LIMIT 1), (SELECT id FROM known LIMIT 1),
+    (SELECT id FROM restored LIMIT 1)), :number
+  FROM locked, locked_removals WHERE locked.number = (SELECT count(*) FROM known)
+  AND locked_removals.number = (SELECT count(*) FROM restored)
+  ON CONFLICT (id) DO UPDATE SET revision = users.revision + :number, forgotten = {_FORGOTTEN} RETURNING revision
 ),
-add_tasks AS (
-  INSERT INTO tasks ({_NAMES}) SELECT {_NAMES.replace("revision", _NEW_REVISION)} FROM added, owner
+{_FORGET},
+add_tasks AS ({_ADDED_TASKS} added, owner),
+restore_tasks AS ({_ADDED_TASKS} restored, owner),
+unearth AS (
+  DELETE FROM removed_tasks USING restored, owner WHERE removed_tasks.user_id = :user_id
+  AND removed_tasks.id = restored.id
 ),
 save_tasks AS (
   UPDATE tasks SET revision = {_NEW_REVISION}, {", ".join(f"{name} = saved.{name}" for name in CHANGING)}
@@ -129,10 +182,17 @@ save_tasks AS (
 ),
 remove_tasks AS (
   DELETE FROM tasks USING removed, owner WHERE tasks.user_id = :user_id AND tasks.id = removed.id
+),
+bury AS (
+  INSERT INTO removed_tasks (user_id, id, revision, removed_at, content)
+  SELECT :user_id, id, {_NEW_REVISION}, removed_at, content FROM removed, owner {_BURY}
 )
 SELECT revision FROM owner
 """
 )
+
+PURGE = PreparedStatement("UPDATE removed_tasks SET content = NULL WHERE user_id = $1 AND id = $2", str, UUID)
+PURGE_ALL = PreparedStatement("UPDATE removed_tasks SET content = NULL WHERE user_id = $1 AND content IS NOT NULL", str)
 
 ERASE = PreparedStatement(
     """
@@ -143,6 +203,9 @@ DELETE FROM users WHERE id = $1 RETURNING (SELECT number FROM counted)
 )
 
 
+_BEFORE_ALL = datetime(1, 1, 1, tzinfo=UTC)
+
+
 def combine_changes(
     owner: str, changes: Sequence[RowChange], key: KeyRow | None
 ) -> tuple[PreparedStatement, Sequence[Any]]:
@@ -150,9 +213,16 @@ def combine_changes(
     if len(changes) == 1:
         kind, row = changes[0]
         return _SINGLE[kind].fill(row) if key is None else _ADD_ONCE.fill({**row, **key._asdict()})
-    rows: dict[Kind, list[Mapping[str, Any]]] = {"add": [], "save": [], "remove": []}
+    rows: dict[Kind, list[Mapping[str, Any]]] = {"add": [], "save": [], "remove": [], "restore": []}
+    expired = {"content_expired": _BEFORE_ALL, "removal_expired": _BEFORE_ALL}
     for position, (kind, row) in enumerate(changes, 1):
         rows[kind].append({"position": position, **row})
-    documents = {"added": rows["add"], "saved": rows["save"], "removed": rows["remove"]}
+        expired = {name: row.get(name, time) for name, time in expired.items()}
+    documents = {
+        "added": rows["add"],
+        "saved": rows["save"],
+        "removed": rows["remove"],
+        "restored": rows["restore"],
+    }
     values = {name: encode(document).decode() for name, document in documents.items()}
-    return _SEVERAL.fill({"user_id": owner, "number": len(changes), **values})
+    return _SEVERAL.fill({"user_id": owner, "number": len(changes), **expired, **values})

@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from types import GenericAlias
 from typing import Any
+from uuid import UUID
 
 import msgspec
 from sqlalchemy import URL, ColumnElement, Engine, Select, String, create_engine, func, select, type_coerce
@@ -38,7 +39,7 @@ from todo.adapters.sql.sqlite.threads import (
     run_in_one_transaction,
     run_separately,
 )
-from todo.adapters.sql.sqlite.write_changes import TaskMovedOn, erase, make_changes
+from todo.adapters.sql.sqlite.write_changes import TaskMovedOn, erase, make_changes, purge
 from todo.adapters.sql.tables import JsonText
 from todo.domain.refusals import OperatorNeeded, Unavailable
 
@@ -106,6 +107,9 @@ class SqliteDatabase:
         except TaskMovedOn:
             row = None
         return Changed(row, maybe_applied=False)
+
+    async def purge(self, owner: str, task_id: UUID | None) -> None:
+        await self._run(self._writer, lambda connection: purge(connection, owner, task_id))
 
     async def erase(self, owner: str) -> Changed:
         row = await self._run(self._writer, lambda connection: erase(connection, owner))

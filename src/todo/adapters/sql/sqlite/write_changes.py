@@ -12,7 +12,7 @@ from msgspec.json import encode
 
 from todo.adapters.sql.compiled import Row
 from todo.adapters.sql.database import KeyRow, Kind, RowChange
-from todo.adapters.sql.tables import CHANGING, tasks
+from todo.adapters.sql.tables import CHANGING, removed_tasks, tasks
 
 
 def _format_time(time: datetime) -> str:
@@ -20,7 +20,11 @@ def _format_time(time: datetime) -> str:
     return time.isoformat(" ", "microseconds")[:26]
 
 
-_TYPES = {column.name: column.type.python_type for column in tasks.c} | {"expired": datetime}
+_TYPES = {column.name: column.type.python_type for table in (removed_tasks, tasks) for column in table.c} | {
+    "expired": datetime,
+    "content_expired": datetime,
+    "removal_expired": datetime,
+}
 _CONVERTERS: Final[Mapping[type, Callable[[Any], Any]]] = {
     UUID: attrgetter("hex"),
     datetime: _format_time,
@@ -55,13 +59,43 @@ _COUNT_IF_CURRENT = _Named(
     "UPDATE users SET revision = revision + 1 WHERE id = :user_id AND EXISTS"
     " (SELECT 1 FROM tasks WHERE user_id = :user_id AND id = :id AND revision = :revision) RETURNING revision"
 )
-_MAKE: Final[Mapping[Kind, _Named]] = {
-    "add": _Named(f"INSERT INTO tasks ({', '.join(_NAMES)}) VALUES ({', '.join(f':{name}' for name in _NAMES)})"),
-    "save": _Named(
-        f"UPDATE tasks SET revision = :revision, {', '.join(f'{name} = :{name}' for name in CHANGING)}"
-        " WHERE user_id = :user_id AND id = :id"
-    ),
-    "remove": _Named("DELETE FROM tasks WHERE user_id = :user_id AND id = :id"),
+_COUNT_IF_RESTORABLE = _Named(
+    "UPDATE users SET revision = revision + 1 WHERE id = :user_id AND EXISTS"
+    " (SELECT 1 FROM removed_tasks WHERE user_id = :user_id AND id = :id AND revision = :revision"
+    " AND content IS NOT NULL) RETURNING revision"
+)
+_COUNT: Final[Mapping[Kind, _Named]] = {
+    "add": _ADD_OR_COUNT,
+    "save": _COUNT_IF_CURRENT,
+    "remove": _COUNT_IF_CURRENT,
+    "restore": _COUNT_IF_RESTORABLE,
+}
+_ADD = _Named(f"INSERT INTO tasks ({', '.join(_NAMES)}) VALUES ({', '.join(f':{name}' for name in _NAMES)})")
+_MAKE: Final[Mapping[Kind, Sequence[_Named]]] = {
+    "add": [_ADD],
+    "save": [
+        _Named(
+            f"UPDATE tasks SET revision = :revision, {', '.join(f'{name} = :{name}' for name in CHANGING)}"
+            " WHERE user_id = :user_id AND id = :id"
+        )
+    ],
+    "remove": [
+        _Named(
+            "UPDATE users SET forgotten = max(forgotten, coalesce((SELECT max(revision) FROM removed_tasks"
+            " WHERE user_id = :user_id AND removed_at <= :removal_expired), 0)) WHERE id = :user_id"
+        ),
+        _Named("DELETE FROM removed_tasks WHERE user_id = :user_id AND removed_at <= :removal_expired"),
+        _Named(
+            "UPDATE removed_tasks SET content = NULL WHERE user_id = :user_id AND content IS NOT NULL"
+            " AND removed_at <= :content_expired"
+        ),
+        _Named("DELETE FROM tasks WHERE user_id = :user_id AND id = :id"),
+        _Named(
+            "INSERT OR REPLACE INTO removed_tasks (user_id, id, revision, removed_at, content)"
+            " VALUES (:user_id, :id, :revision, :removed_at, :content)"
+        ),
+    ],
+    "restore": [_Named("DELETE FROM removed_tasks WHERE user_id = :user_id AND id = :id"), _ADD],
 }
 _SWEEP_KEYS = _Named("DELETE FROM idempotency_keys WHERE user_id = :user_id AND created_at <= :expired")
 _FIND_KEY = _Named("SELECT task_id, request_digest FROM idempotency_keys WHERE user_id = :user_id AND key = :key")
@@ -96,6 +130,12 @@ def make_changes(connection: sqlite3.Connection, changes: Sequence[RowChange], k
     return (revisions[-1],)
 
 
+def purge(connection: sqlite3.Connection, owner: str, task_id: UUID | None) -> None:
+    """As ``Database.purge``."""
+    chosen, parameters = ("", [owner]) if task_id is None else (" AND id = ?", [owner, task_id.hex])
+    connection.execute(f"UPDATE removed_tasks SET content = NULL WHERE user_id = ?{chosen}", parameters)
+
+
 def erase(connection: sqlite3.Connection, owner: str) -> Row | None:
     """The row of ``Database.erase``. The foreign keys remove tasks and keys."""
     number: Row = connection.execute("SELECT count(*) FROM tasks WHERE user_id = ?", (owner,)).fetchone()
@@ -105,9 +145,10 @@ def erase(connection: sqlite3.Connection, owner: str) -> Row | None:
 def _make_change(connection: sqlite3.Connection, change: RowChange) -> int | None:
     """Returns the new revision; None, and nothing is changed, if the task has moved on."""
     kind, row = change
-    counted = (_ADD_OR_COUNT if kind == "add" else _COUNT_IF_CURRENT).run(connection, row)
+    counted = _COUNT[kind].run(connection, row)
     if not counted:
         return None
     revision: int = counted[0][0]
-    _MAKE[kind].run(connection, {**row, "revision": revision})
+    for statement in _MAKE[kind]:
+        statement.run(connection, {**row, "revision": revision})
     return revision

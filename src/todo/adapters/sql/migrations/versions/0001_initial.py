@@ -1,4 +1,4 @@
-"""People, their tasks, and the idempotency keys of their creations."""
+"""People, their tasks, what they have removed, and the idempotency keys of their creations."""
 
 from contextlib import suppress
 
@@ -17,6 +17,7 @@ def upgrade() -> None:
         sa.Column("id", sa.String(255), nullable=False),
         sa.Column("epoch", sa.Uuid(), nullable=False),
         sa.Column("revision", sa.BigInteger(), nullable=False),
+        sa.Column("forgotten", sa.BigInteger(), nullable=False, server_default="0"),
         sa.PrimaryKeyConstraint("id", name="users_pkey"),
         sqlite_with_rowid=False,
     )
@@ -57,6 +58,19 @@ def upgrade() -> None:
     ):
         op.create_index(name, "tasks", columns, postgresql_where=condition, sqlite_where=condition)
     op.create_table(
+        "removed_tasks",
+        sa.Column("user_id", sa.String(255), nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("revision", sa.BigInteger(), nullable=False),
+        sa.Column("removed_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("content", sa.Text()),
+        sa.PrimaryKeyConstraint("user_id", "id", name="removed_tasks_pkey"),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name="removed_tasks_user_id_fkey", ondelete="CASCADE"),
+    )
+    op.create_index("removed_tasks_by_id", "removed_tasks", ["id"])
+    op.create_index("removed_tasks_by_revision", "removed_tasks", ["user_id", "revision"])
+    op.create_index("removed_tasks_by_time", "removed_tasks", ["user_id", "removed_at"])
+    op.create_table(
         "idempotency_keys",
         sa.Column("user_id", sa.String(255), nullable=False),
         sa.Column("key", sa.String(255), nullable=False),
@@ -85,5 +99,6 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_table("idempotency_keys")
+    op.drop_table("removed_tasks")
     op.drop_table("tasks")
     op.drop_table("users")

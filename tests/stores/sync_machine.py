@@ -1,0 +1,161 @@
+"""Writers, and replicas that only read the changes, driven through whatever Hypothesis thinks of, on two servers."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
+from typing import Any, TypeVar
+from uuid import UUID, uuid4
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+
+from tests.stores.contract import ChangeFeedStore
+from tests.support.builders import NOON
+from todo.adapters.time_zones import is_time_zone
+from todo.domain.ports import Selection, UserEraser
+from todo.domain.refusals import ChangesForgotten
+from todo.domain.task import Edit, Task, UserId
+from todo.domain.use_cases import Sync, SyncPoint, Tasks
+
+T = TypeVar("T")
+
+LIFETIME = timedelta(days=2)  # of the trash
+SERVERS = st.integers(0, 1)
+ANY = st.integers(0, 10**6)
+
+
+class SyncStore(ChangeFeedStore, UserEraser):
+    pass
+
+
+Opened = tuple[Sequence[Any], Callable[[], Awaitable[None]]]
+"""Two stores on the same tasks, and what closes them."""
+
+
+class Replica:
+    def __init__(self) -> None:
+        self.tasks: dict[UUID, Task] = {}
+        self.since: SyncPoint | None = None
+
+
+class SyncMachine(RuleBasedStateMachine):
+    def opened(self) -> Opened:
+        """Called inside the event loop that the stores are used in."""
+        raise NotImplementedError
+
+    @initialize()
+    def open(self) -> None:
+        self.runner = asyncio.Runner()
+        self.stores, self.close = self.runner.run(self._open())
+        self.owner = UserId(f"{uuid4()}")
+        self.now = NOON
+        self.writers = [Tasks(store, lambda: self.now, uuid4, is_time_zone) for store in self.stores]
+        self.readers = [Sync(store) for store in self.stores]
+        self.replicas = [Replica()]
+
+    async def _open(self) -> Opened:
+        return self.opened()
+
+    def teardown(self) -> None:
+        if hasattr(self, "runner"):
+            self.do(self.close())
+            self.runner.close()
+
+    def do(self, act: Awaitable[T]) -> T:
+        async def awaited() -> T:
+            return await act
+
+        return self.runner.run(awaited())
+
+    def list(self) -> Sequence[Task]:
+        tasks: Sequence[Task] = self.do(self.stores[0].list(self.owner, Selection())).tasks
+        return tasks
+
+    def trash(self) -> Sequence[Any]:
+        return self.do(self.writers[0].trash(self.owner, limit=1000)).tasks
+
+    @rule(days=st.sampled_from([0.001, 1, 29, 31]))
+    def wait(self, days: float) -> None:
+        self.now += timedelta(days=days)
+
+    @rule(server=SERVERS, number=st.integers(1, 3))
+    def add(self, server: int, number: int) -> None:
+        for _ in range(number):
+            self.do(self.writers[server].add(self.owner, Edit(title=f"{uuid4()}")))
+
+    @precondition(lambda self: self.list())
+    @rule(server=SERVERS, which=ANY)
+    def change(self, server: int, which: int) -> None:
+        tasks = self.list()
+        self.do(self.writers[server].change(self.owner, tasks[which % len(tasks)].id, Edit(title=f"{uuid4()}")))
+
+    @precondition(lambda self: self.list())
+    @rule(server=SERVERS, which=ANY)
+    def remove(self, server: int, which: int) -> None:
+        tasks = self.list()
+        self.do(self.writers[server].remove(self.owner, tasks[which % len(tasks)].id))
+
+    @precondition(lambda self: self.trash())
+    @rule(server=SERVERS, which=ANY)
+    def restore(self, server: int, which: int) -> None:
+        removed = self.trash()
+        self.do(self.writers[server].restore(self.owner, removed[which % len(removed)].task.id))
+
+    @precondition(lambda self: self.trash())
+    @rule(server=SERVERS, which=ANY, all_of_it=st.booleans())
+    def purge(self, server: int, which: int, all_of_it: bool) -> None:
+        removed = self.trash()
+        chosen = None if all_of_it else removed[which % len(removed)].task.id
+        self.do(self.writers[server].purge(self.owner, chosen))
+
+    @rule(server=SERVERS)
+    def erase(self, server: int) -> None:
+        self.do(self.stores[server].erase(self.owner))
+
+    @rule()
+    def begin_a_replica(self) -> None:
+        if len(self.replicas) < 4:
+            self.replicas.append(Replica())
+
+    @rule(server=SERVERS, which=ANY, limit=st.integers(1, 4))
+    def follow_a_page(self, server: int, which: int, limit: int) -> None:
+        self._follow(self.replicas[which % len(self.replicas)], server, limit)
+
+    @rule(which=ANY, limit=st.integers(1, 4))
+    def catch_up(self, which: int, limit: int) -> None:
+        replica = self.replicas[which % len(self.replicas)]
+        server = 0
+        while self._follow(replica, server, limit):
+            server = 1 - server
+        assert sorted(replica.tasks.values()) == sorted(self.list())
+
+    def _follow(self, replica: Replica, server: int, limit: int) -> bool:
+        """Whether there is more."""
+        try:
+            page = self.do(self.readers[server].changes(self.owner, replica.since, limit=limit))
+        except ChangesForgotten:
+            replica.tasks, replica.since = {}, None
+            return True
+        assert len(page.tasks) + len(page.removed) <= limit
+        replica.tasks |= {task.id: task for task in page.tasks}
+        for task_id in page.removed:
+            replica.tasks.pop(task_id, None)
+        replica.since = page.next
+        return page.more
+
+
+def run_sync_machine(open_stores: Callable[[], Opened], examples: int) -> None:
+    class Machine(SyncMachine):
+        def opened(self) -> Opened:
+            return open_stores()
+
+    run_state_machine_as_test(
+        Machine,
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=30,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
