@@ -52,6 +52,15 @@ def execute(url: str, statement: str) -> None:
             connection.execute(statement.encode())
 
 
+def test_what_was_removed_long_ago_is_forgotten(todo: Todo, empty_database: str) -> None:
+    url = migrated(empty_database)
+    task_id = todo("add", "Secret", DATABASE_URL=url).stdout.split()[0]
+    todo("rm", task_id, DATABASE_URL=url)
+    assert todo("db", "purge", DATABASE_URL=url).stdout == "Forgot 0 removed tasks.\n"
+    assert todo("db", "purge", DATABASE_URL=url, TRASH_DAYS="0").stdout == "Forgot 1 removed task.\n"
+    assert todo("trash", DATABASE_URL=url).stdout == ""
+
+
 class TestErasingAPerson:
     def test_all_their_tasks_are_gone_while_the_server_runs(
         self, todo: Todo, tmp_path: Path, empty_database: str

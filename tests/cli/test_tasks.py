@@ -126,6 +126,31 @@ def test_fields_can_be_set_changed_cleared_and_listed(todo_as_somebody: Todo) ->
     assert (task["title"], task["notes"], task["labels"]) == ("Rent", None, ["x"])
 
 
+def test_what_was_removed_can_be_listed_and_had_back(todo_as_somebody: Todo) -> None:
+    todo = todo_as_somebody
+    rent, cake, plain = [get_id(todo("add", title)) for title in ("Pay rent", "Bake a cake", "Plain")]
+    assert todo("trash").stdout == ""
+    assert "There is nothing in the trash." in get_error(todo("undo"))
+    assert todo("rm", rent, plain, cake).returncode == 0
+    titles = [
+        re.fullmatch(r"[0-9a-f-]+ +removed \d{4}-\d\d-\d\d \d\d:\d\d  (.*)", line)
+        for line in todo("trash").stdout.splitlines()
+    ]
+    assert [found and found[1] for found in titles] == ["Bake a cake", "Plain", "Pay rent"]
+    removed = json.loads(todo("trash", "--json").stdout)
+    assert [task["id"] for task in removed] == [cake, plain, rent]
+    assert all(task["removed_at"] for task in removed)
+    assert normalize(todo("undo").stdout) == ["ID [ ] Bake a cake"]
+    shortest = todo("trash").stdout.splitlines()[1].split()[0]
+    run = todo("restore", shortest, cake)
+    assert (run.returncode, normalize(run.stdout)) == (1, ["ID [ ] Pay rent"])
+    assert "None of your removed tasks has an id that begins with" in run.stderr
+    [restored] = json.loads(todo("restore", plain, "--json").stdout)
+    assert restored["title"] == "Plain"
+    assert todo("trash").stdout == ""
+    assert len(todo("list").stdout.splitlines()) == 3
+
+
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [

@@ -1,14 +1,16 @@
 """Administers the database: upgrade, back up, restore, erase a person."""
 
 import asyncio
+from datetime import datetime, timedelta
 from pathlib import Path
 
-from sqlalchemy import func, update
+from sqlalchemy import Executable, case, delete, func, select, update
 from sqlalchemy.exc import DBAPIError
 
 from todo.adapters.sql.database import Database, SchemaMissing, SchemaOutdated, check_ready
 from todo.adapters.sql.store import SqlTaskStore
-from todo.adapters.sql.tables import RESTORE_HEADROOM, users
+from todo.adapters.sql.tables import RESTORE_HEADROOM, removed_tasks, users
+from todo.domain.ports import TOMBSTONE_LIFETIME
 from todo.domain.refusals import OperatorNeeded
 from todo.domain.task import UserId
 
@@ -57,21 +59,41 @@ class DatabaseAdmin:
     async def begin_new_epochs(self) -> None:
         """After PostgreSQL was restored by its own programs: outdates the entity tags and revisions that
         clients hold. ``restore`` does so by itself."""
-
-        def run() -> None:
-            engine = self.database.engine()
-            values = {"epoch": func.gen_random_uuid(), "revision": users.c.revision + RESTORE_HEADROOM}
-            try:
-                with engine.connect() as connection:
-                    connection.execute(update(users).values(values))
-            except DBAPIError as error:
-                raise self.database.explain(error) or error from error
-            finally:
-                engine.dispose()
-
         if self._file is not None:
             raise OperatorNeeded("A SQLite database is restored by `todo db restore`, which does this by itself.")
-        await asyncio.to_thread(run)
+        values = {"epoch": func.gen_random_uuid(), "revision": users.c.revision + RESTORE_HEADROOM}
+        await asyncio.to_thread(self._execute, update(users).values(values))
+
+    async def sweep_trash(self, now: datetime, trash_lifetime: timedelta) -> int:
+        """Forgets what everybody's next removal would: for people who remove nothing any more. Returns of how many
+        removals something was forgotten."""
+        expired = removed_tasks.c.removed_at <= now - max(trash_lifetime, TOMBSTONE_LIFETIME)
+        newest = select(func.max(removed_tasks.c.revision)).where(removed_tasks.c.user_id == users.c.id, expired)
+        revision = newest.correlate(users).scalar_subquery()
+        return await asyncio.to_thread(
+            self._execute,
+            update(users)
+            .where(users.c.id.in_(select(removed_tasks.c.user_id).where(expired)))
+            .values(forgotten=case((revision > users.c.forgotten, revision), else_=users.c.forgotten)),
+            delete(removed_tasks).where(expired),
+            update(removed_tasks)
+            .where(removed_tasks.c.removed_at <= now - trash_lifetime, removed_tasks.c.content.is_not(None))
+            .values(content=None),
+        )
+
+    def _execute(self, *statements: Executable) -> int:
+        """In one transaction. Returns how many rows the last one or two have changed, together."""
+        engine = self.database.engine()
+        try:
+            with engine.connect() as connection:
+                connection.exec_driver_sql("BEGIN")
+                changed = [connection.execute(statement).rowcount for statement in statements]
+                connection.exec_driver_sql("COMMIT")
+        except DBAPIError as error:
+            raise self.database.explain(error) or error from error
+        finally:
+            engine.dispose()
+        return sum(changed[-2:])
 
     def _get_file(self, program: str) -> Path:
         if self._file is None:

@@ -4,7 +4,7 @@ import asyncio
 import re
 import sys
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -133,6 +133,17 @@ def renew() -> None:
     """
     _run_on_database(lambda database: database.begin_new_epochs())
     click.echo("Everything that clients have cached is now invalid.")
+
+
+@db.command()
+def purge() -> None:
+    """Forget what was removed more than TRASH_DAYS ago. Each person's next removal does so for that person.
+
+    Example: todo db purge
+    """
+    lifetime = load_server_settings().trash_lifetime
+    number = _run_on_database(lambda database: database.sweep_trash(datetime.now(UTC), lifetime))
+    click.echo(f"Forgot {number} removed task{'' if number == 1 else 's'}.")
 
 
 @click.group()

@@ -85,7 +85,7 @@ class Table:
                 padded[2], padded[3] = _style(padded[2], bold=True), _style(padded[3], fg=self._choose_colour(task))
             shown = "  ".join(cell for cell, width in zip(padded, self._widths, strict=True) if width)
             used = sum(width + 2 for width in self._widths if width)
-            print_line(f"{shown}  {_fit(_describe(task), used)}", faint=task.completed)
+            print_line(f"{shown}  {fit(describe(task), used)}", faint=task.completed)
         sys.stdout.flush()
 
     def _make_cells(self, task: Task, name: str) -> list[str]:
@@ -96,12 +96,18 @@ class Table:
         return "red" if is_overdue(task, self._now) else None
 
 
-def _describe(task: Task) -> str:
+def print_tasks(tasks: Sequence[Task]) -> None:
+    """Each with its whole id."""
+    Table().print([(task, str(task.id)) for task in tasks])
+
+
+def describe(task: Task) -> str:
+    """Title and labels."""
     return escape(" ".join([task.title, *(f"#{label}" for label in task.labels)]))
 
 
-def _fit(text: str, used: int) -> str:
-    """To the terminal, of whose columns some are in use."""
+def fit(text: str, used: int) -> str:
+    """Cut to the terminal, of whose columns so many are in use."""
     if not sys.stdout.isatty():
         return text
     width = os.get_terminal_size(sys.stdout.fileno()).columns or 80  # some terminals do not say

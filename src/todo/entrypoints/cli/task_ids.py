@@ -1,7 +1,7 @@
 """IDs as people type them: any prefix that is unique among a person's tasks."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 from uuid import UUID
@@ -10,9 +10,9 @@ import rich_click as click
 from click.shell_completion import CompletionItem
 
 from todo.domain.ports import IdPrefix, Page, Selection
-from todo.domain.refusals import Refusal
+from todo.domain.refusals import NotAuthenticated, Refusal, Unavailable
 from todo.domain.task import Task
-from todo.entrypoints.cli.output import escape
+from todo.entrypoints.cli.output import escape, print_error
 from todo.entrypoints.cli.target import find_target
 from todo.entrypoints.cli.task_session import Session, open_session
 
@@ -41,6 +41,20 @@ async def find_id(session: Session, text: str) -> UUID:
         names = ", ".join(shorten_ids(candidates, candidates))
         raise NoSuchId(f"Several ids begin with {text}: {names}{' and others' if more else ''}; type more of one.")
     return tasks[0].id
+
+
+async def for_each(texts: Sequence[str], act: Callable[[str], Awaitable[None]]) -> int:
+    """The exit status. The refusal of one stops the others only if it would be theirs, too."""
+    status = 0
+    for text in texts:
+        try:
+            await act(text)
+        except (NotAuthenticated, Unavailable):
+            raise
+        except Refusal as refusal:
+            print_error(str(refusal) if isinstance(refusal, NoSuchId) else f"{text}: {refusal}")
+            status = 1
+    return status
 
 
 def id_argument(*, several: bool) -> Callable[[Any], Any]:

@@ -1,19 +1,17 @@
 """The commands on tasks. They work on the database or on a server; the use cases are the same."""
 
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
-from uuid import UUID
 
 import rich_click as click
 
 from todo.domain.ports import Order, Selection
-from todo.domain.refusals import NotAuthenticated, Refusal, Unavailable
 from todo.domain.task import Edit, Task
 from todo.entrypoints.cli.dates import find_period, parse_due
-from todo.entrypoints.cli.output import Table, format_details, get_now, print_error, print_line
-from todo.entrypoints.cli.task_ids import NoSuchId, find_id, id_argument, with_short_ids
+from todo.entrypoints.cli.output import Table, format_details, get_now, print_line, print_tasks
+from todo.entrypoints.cli.task_ids import find_id, for_each, id_argument, with_short_ids
 from todo.entrypoints.cli.task_session import Session, task_command
 from todo.http_contract.documents import encode_pages, encode_task, encode_tasks
 
@@ -205,17 +203,18 @@ async def rename(session: Session, task_id: str, title: str, *, as_json: bool) -
 @id_argument(several=True)
 @task_command
 async def rm(session: Session, task_ids: Sequence[str], *, as_json: bool) -> int:
-    """Remove tasks for good.
+    """Remove tasks. `todo undo` and `todo restore` bring them back.
 
     Example: todo rm 01a2
     """
 
-    async def remove(task_id: UUID) -> None:
+    async def remove(text: str) -> None:
+        task_id = await find_id(session, text)
         await session.tasks.remove(session.user, task_id)
         if not as_json:
             print_line(f"{task_id}  removed")
 
-    return await _for_each(session, task_ids, remove)
+    return await for_each(task_ids, remove)
 
 
 COMMANDS = (add, list_, show, edit, done, reopen, rename, rm)
@@ -224,28 +223,14 @@ COMMANDS = (add, list_, show, edit, done, reopen, rename, rm)
 async def _change_each(session: Session, task_ids: Sequence[str], changes: Edit, *, as_json: bool) -> int:
     changed: list[Task] = []
 
-    async def change(task_id: UUID) -> None:
-        changed.append(await session.tasks.change(session.user, task_id, changes))
+    async def change(text: str) -> None:
+        changed.append(await session.tasks.change(session.user, await find_id(session, text), changes))
         if not as_json:
             _print_task(changed[-1], as_json=False)
 
-    status = await _for_each(session, task_ids, change)
+    status = await for_each(task_ids, change)
     if as_json:
         print_line(encode_tasks(changed).decode())
-    return status
-
-
-async def _for_each(session: Session, task_ids: Sequence[str], act: Callable[[UUID], Awaitable[None]]) -> int:
-    """The exit status. The refusal of one stops the others only if it would be theirs, too."""
-    status = 0
-    for task_id in task_ids:
-        try:
-            await act(await find_id(session, task_id))
-        except (NotAuthenticated, Unavailable):
-            raise
-        except Refusal as refusal:
-            print_error(str(refusal) if isinstance(refusal, NoSuchId) else f"{task_id}: {refusal}")
-            status = 1
     return status
 
 
@@ -253,4 +238,4 @@ def _print_task(task: Task, *, as_json: bool) -> None:
     if as_json:
         print_line(encode_task(task).decode())
     else:
-        Table().print([(task, str(task.id))])
+        print_tasks([task])
