@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from todo.domain.ports import TaskStore
+from todo.domain.ports import ChangeFeed, TaskStore
 from todo.domain.task import UserId
 from todo.domain.use_cases import Sync, Tasks
 from todo.settings import InvalidSetting, ServerSettings
@@ -38,6 +38,7 @@ class Service:
 
     tasks: Tasks
     sync: Sync
+    feed: ChangeFeed
     tokens: "JwtVerifier"
     check_ready: Callable[[], Awaitable[object]]
     """Raises Unavailable or OperatorNeeded while the database can't be used."""
@@ -61,6 +62,7 @@ def compose(settings: ServerSettings) -> Service:
     return Service(
         tasks=make_tasks(store),
         sync=Sync(store),
+        feed=store,
         tokens=tokens,
         check_ready=partial(check_ready, database),
         close=close,

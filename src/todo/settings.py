@@ -48,6 +48,8 @@ class ServerSettings(_Settings, frozen=True, kw_only=True):
     database_prepared_statements: bool | None = None  # None: by host name; Neon's poolers support none
     max_concurrent_requests: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 256
     """Of one process; more are refused."""
+    max_event_streams: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 10_000
+    """Of one process; more are refused."""
     keep_alive_timeout: Annotated[int, msgspec.Meta(ge=1, le=3600)] = 75
     """Seconds for which an idle connection of a client is kept."""
     trash_days: Annotated[int, msgspec.Meta(ge=0, le=3650)] = 30

@@ -63,7 +63,7 @@ class World:
         return self.issuer.token(key, sub=next(self.user_ids), exp=time.time() + 48 * HOUR)
 
     async def verify(self, token: str | None = None) -> UserId:
-        return await self.verifier.verify(token or self.token())
+        return (await self.verifier.verify(token or self.token())).user
 
     async def warm(self) -> None:
         await self.verify(self.cached)

@@ -13,7 +13,7 @@ def test_the_page_shows_every_operation_without_an_internet_connection(server: S
     shown = set(re.findall(r'id="operations-(?:tasks|trash|sync|health)-(\w+)"', page))
     tasks = {"listTasks", "createTask", "readTask", "changeTask", "renameTask", "deleteTask"}
     trash = {"listTrash", "emptyTrash", "purgeTask", "restoreTask"}
-    assert shown == {*tasks, *trash, "listChanges", "live", "ready"}
+    assert shown == {*tasks, *trash, "listChanges", "listen", "live", "ready"}
     assert "Authorize" in page
 
 

@@ -21,6 +21,7 @@ def test_schemathesis_finds_nothing(server: Server, tmp_path: Path) -> None:
             f"{server.url}/openapi.json",
             f"--header=Authorization: Bearer {person.token}",
             "--checks=all",
+            "--exclude-operation-id=listen",  # which has no end
             *excluded,
             "--tls-verify=false",
             "--max-examples=15",
@@ -54,6 +55,7 @@ def test_every_operation_names_the_errors_of_the_contract(server: Server) -> Non
         ("/api/tasks/{id}", "put"): "200 400 401 403 404 412 413 415 500 503",
         ("/api/tasks/{id}", "delete"): "204 400 401 403 404 412 500 503",
         ("/api/changes", "get"): "200 304 400 401 410 500 503",
+        ("/api/events", "get"): "200 400 401 429 500 503",
         ("/api/trash", "get"): "200 400 401 500 503",
         ("/api/trash", "delete"): "204 401 500 503",
         ("/api/trash/{id}", "delete"): "204 400 401 403 404 500 503",

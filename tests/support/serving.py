@@ -131,9 +131,7 @@ class Server:
 
 def environment(**settings: str) -> dict[str, str]:
     """This process's, with these settings and no others of ours."""
-    ours = re.compile(
-        "DATABASE_|BETTER_AUTH_|JWT_|CORS_|TODO_|MAX_CONCURRENT|ACCESS_LOG|LOG_|METRICS|TRACING|OTEL_|TRASH_"
-    )
+    ours = re.compile("DATABASE_|BETTER_AUTH_|JWT_|CORS_|TODO_|MAX_|ACCESS_LOG|LOG_|METRICS|TRACING|OTEL_|TRASH_")
     return {name: value for name, value in os.environ.items() if not ours.match(name)} | settings
 
 
@@ -199,6 +197,7 @@ def application(store: Any, **options: Any) -> Any:
     service = Service(
         tasks=make_tasks(store),
         sync=Sync(store),
+        feed=store,
         tokens=tokens,
         check_ready=do_nothing,
         close=do_nothing,

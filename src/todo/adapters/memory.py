@@ -1,6 +1,6 @@
 """A TaskStore in memory: the specification that the other stores are held to, and the one for fast tests."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
@@ -128,6 +128,9 @@ class MemoryTaskStore:
             version,
             self._forgotten.get(owner, 0),
         )
+
+    async def versions(self, owners: Collection[UserId]) -> Mapping[UserId, ListVersion]:
+        return {owner: self._versions[owner] for owner in owners if owner in self._versions}
 
     async def erase(self, owner: UserId) -> int | None:
         if owner not in self._versions:

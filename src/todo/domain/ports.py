@@ -1,7 +1,7 @@
 """The TaskStore port, and what it takes and returns: Selection, Page, Change. A contract suite holds adapters to it."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
@@ -211,6 +211,10 @@ class ChangeFeed(Protocol):
     async def changes(self, owner: UserId, *, since: int, removed_since: int, limit: int = PAGE_LENGTH) -> Changes:
         """At most ``limit`` of the owner's tasks that have changed after the revision ``since``, and of removals after
         ``removed_since``."""
+        ...
+
+    async def versions(self, owners: Collection[UserId]) -> Mapping[UserId, ListVersion]:
+        """Of those who have one. Costs one look-up for each, in one statement."""
         ...
 
 

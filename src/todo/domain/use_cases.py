@@ -42,13 +42,15 @@ class Tasks:
         self._clock = clock
         self._new_id = new_id
         self._is_time_zone = is_time_zone
+        self.listeners: list[Callable[[UserId], None]] = []
+        """Called with whose tasks have just been changed."""
 
     async def add(self, actor: UserId, values: Edit, *, key: str | None = None) -> Applied:
         """Raises InvalidField; with a key, what ``TaskStore.apply`` says of it."""
         self._check_time_zone(values)
         task = Task.new(actor, values, task_id=self._new_id(), now=self._clock())
         idempotency = None if key is None else IdempotencyKey(key, values.digest())
-        return await self._store.apply(actor, [Change(None, task)], idempotency)
+        return await self._apply(actor, Change(None, task), idempotency)
 
     async def read(self, actor: UserId, task_id: UUID) -> Task:
         """Raises TaskNotFound, NotYours."""
@@ -97,7 +99,7 @@ class Tasks:
         now = self._clock()
         removed = await self._store.get_removed(actor, task_id, now=now)
         try:
-            return (await self._store.apply(actor, [Change(removed, removed.restore(now=now))])).tasks[0]
+            return (await self._apply(actor, Change(removed, removed.restore(now=now)))).tasks[0]
         except TaskChanged:  # somebody else restored or purged it
             raise TaskNotFound from None
 
@@ -106,6 +108,12 @@ class Tasks:
         if task_id is not None:
             await self._store.get_removed(actor, task_id, now=self._clock())
         await self._store.purge(actor, task_id)
+
+    async def _apply(self, actor: UserId, change: Change, key: IdempotencyKey | None = None) -> Applied:
+        applied = await self._store.apply(actor, [change], key)
+        for listener in self.listeners:
+            listener(actor)
+        return applied
 
     def _check_time_zone(self, values: Edit) -> None:
         due = values.named.get("due")
@@ -130,7 +138,7 @@ class Tasks:
             if after is before:
                 return before
             try:
-                applied = await self._store.apply(actor, [Change(before, after)])
+                applied = await self._apply(actor, Change(before, after))
             except TaskChanged:
                 if expected is not None:
                     raise

@@ -69,6 +69,10 @@ class Database(Protocol):
         """
         ...
 
+    async def read_versions(self, owners: Sequence[str]) -> Sequence[Row]:
+        """The id, the epoch and the revision of each who is known."""
+        ...
+
     async def change(self, owner: str, changes: Sequence[RowChange], key: KeyRow | None = None) -> Changed:
         """A key goes with one addition: if it leads to another task already, nothing is added."""
         ...

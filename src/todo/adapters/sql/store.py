@@ -1,6 +1,6 @@
 """The TaskStore in a database."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache, partial
 from uuid import UUID
@@ -135,6 +135,10 @@ class SqlTaskStore:
             version,
             forgotten,
         )
+
+    async def versions(self, owners: Collection[UserId]) -> Mapping[UserId, ListVersion]:
+        rows = await self._database.read_versions(list(owners))
+        return {UserId(owner): ListVersion(epoch, revision) for owner, epoch, revision in rows}
 
     def _kept_since(self, now: datetime) -> dict[str, datetime]:
         return {"kept_since": now - self._trash_lifetime}

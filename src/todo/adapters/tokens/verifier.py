@@ -36,7 +36,7 @@ class JwtVerifier:
     def waiting(self) -> int:
         return self._keys.waiting
 
-    async def verify(self, token: str) -> UserId:
+    async def verify(self, token: str) -> VerifiedToken:
         """Raises InvalidToken, or Unavailable while no keys can be fetched."""
         digest = sha256(token.encode()).digest()
         try:
@@ -44,7 +44,7 @@ class JwtVerifier:
             # The key may have been dropped or replaced since.
             if verified is not None and await self._keys.find(verified.kid, verified.key.algorithm) == verified.key:
                 self._counts["tokens_cached_total"] += 1
-                return verified.user
+                return verified
             self._cache.discard(digest)
             verified = await self._verify(token)
         except InvalidToken:
@@ -52,7 +52,7 @@ class JwtVerifier:
             raise
         self._counts["tokens_verified_total"] += 1
         self._cache.put(digest, verified)
-        return verified.user
+        return verified
 
     async def check(self, token: str | None = None) -> list[Check]:
         """Checks the keys and, if one is given, a token. Unlike ``verify`` it does not stop at the first failure."""

@@ -18,6 +18,7 @@ from todo.entrypoints.http import docs, problems
 from todo.entrypoints.http.authentication import authenticate_with
 from todo.entrypoints.http.changes import ChangesController
 from todo.entrypoints.http.cors import Cors
+from todo.entrypoints.http.events import EventsController, Watcher
 from todo.entrypoints.http.litestar_internals import call_handlers_directly
 from todo.entrypoints.http.logs import AccessLog
 from todo.entrypoints.http.middleware import Middleware
@@ -37,17 +38,21 @@ def make_app(
     *,
     cors_origins: Sequence[str] = (),
     max_concurrent_requests: int = 256,
+    max_event_streams: int = 10_000,
     access_log: AccessLog | None = None,
     metrics: "Metrics | None" = None,
     tracing: "Tracing | None" = None,
 ) -> ASGIApp:
     authenticated = (call_handlers_directly(authenticate_with(service.tokens)),)
-    use_cases = {"middleware": authenticated, "tasks": service.tasks, "sync": service.sync}
+    watcher = Watcher(service.feed, max_event_streams)
+    service.tasks.listeners.append(watcher.wake)
+    use_cases = {"middleware": authenticated, "tasks": service.tasks, "sync": service.sync, "watcher": watcher}
     long_reads = {"long_reads": asyncio.Semaphore(LONG_READS)}
     controllers = [
         type("Controller", (TaskController,), use_cases | long_reads),
         type("Controller", (TrashController,), use_cases),
         type("Controller", (ChangesController,), use_cases),
+        type("Controller", (EventsController,), use_cases),
     ]
 
     @asynccontextmanager
@@ -97,6 +102,7 @@ _METHODS = {
     "/tasks": "GET, POST",
     "/tasks/{task_id:str}": "DELETE, GET, PATCH, PUT",
     "/changes": "GET",
+    "/events": "GET",
     "/trash": "DELETE, GET",
     "/trash/{task_id:str}": "DELETE",
     "/trash/{task_id:str}/restore": "POST",
@@ -134,6 +140,7 @@ def make_app_from_settings(settings: ServerSettings, *, may_pause: bool = False)
         service,
         cors_origins=settings.cors_origins,
         max_concurrent_requests=settings.max_concurrent_requests,
+        max_event_streams=settings.max_event_streams,
         access_log=AccessLog(settings.log_hash_key, is_batched=not may_pause) if settings.access_log else None,
         metrics=metrics,
         tracing=None if tracing is None else tracing(),

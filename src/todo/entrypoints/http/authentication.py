@@ -9,6 +9,16 @@ from todo.domain.refusals import InvalidToken, NotAuthenticated
 from todo.domain.task import UserId
 
 
+class VerifiedToken(Protocol):
+    @property
+    def user(self) -> UserId: ...
+
+    @property
+    def expires_at(self) -> float:
+        """Seconds since the epoch."""
+        ...
+
+
 class TokenVerifier(Protocol):
     """Says whom a bearer token speaks for."""
 
@@ -17,14 +27,16 @@ class TokenVerifier(Protocol):
         """Tokens that wait for their issuer."""
         ...
 
-    async def verify(self, token: str) -> UserId:
+    async def verify(self, token: str) -> VerifiedToken:
         """Raises InvalidToken, or Unavailable while that can't be decided."""
         ...
 
 
 def authenticate_with(tokens: TokenVerifier) -> Callable[[Scope], Awaitable[UserId]]:
     async def authenticate(scope: Scope) -> UserId:
-        return await tokens.verify(_read_bearer_token(scope))
+        token = await tokens.verify(_read_bearer_token(scope))
+        scope["auth"] = token.expires_at
+        return token.user
 
     return authenticate
 

@@ -15,6 +15,7 @@ from todo.domain.refusals import Unavailable
 from todo.entrypoints.http import problems
 from todo.entrypoints.http.cors import Cors
 from todo.entrypoints.http.problems import Headers
+from todo.entrypoints.http.server.request_cycle import EVENT_STREAM
 
 _UNLIMITED = ("/health/", "/metrics")
 _DOCS = ("/docs", "/openapi.json")
@@ -77,17 +78,23 @@ class Middleware:
             *self._cors.response_headers(request),
         ]
         scope.setdefault("state", {})["request_id"] = request_id.decode()
+        scope["state"]["is_head"] = scope["method"] == "HEAD"
         method, path = scope["method"], _read_path(scope)
         if method == "HEAD" or path != scope["path"]:
             scope = scope.copy()  # the server's own still says HEAD
             scope["method"], scope["path"] = "GET" if method == "HEAD" else method, path
         path = path.removeprefix(scope.get("root_path", ""))
+        is_limited = not path.startswith(_UNLIMITED)
+        is_for_docs = path.startswith(_DOCS)
         status = 0
 
         async def send_with_headers(message: Message) -> None:
-            nonlocal status
+            nonlocal status, is_limited
             if message["type"] == "http.response.start":
                 headers = message["headers"]
+                if is_limited and (b"content-type", EVENT_STREAM) in headers:  # which has limits of its own
+                    is_limited = False
+                    self._active[is_for_docs] -= 1
                 if method == "OPTIONS" or message["status"] == 405:
                     headers = [(name, _add_head(value) if name == b"allow" else value) for name, value in headers]
                 message["headers"] = [*headers, *added]
@@ -98,8 +105,6 @@ class Middleware:
                     message["body"] = b""  # some hosts would send it, which HTTP/2 forbids
                 await send(message)
 
-        is_limited = not path.startswith(_UNLIMITED)
-        is_for_docs = path.startswith(_DOCS)
         self._active[is_for_docs] += is_limited
         try:
             if method == "OPTIONS" and (preflight := self._cors.preflight_headers(request)) is not None:

@@ -37,6 +37,8 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.01, 0.3  # seconds before another attempt
 _ROLLED_BACK = (errors.TransactionRollback, errors.SerializationFailure, errors.DeadlockDetected)
 """The statement has left nothing behind, and another attempt is the remedy."""
 
+_VERSIONS = PreparedStatement("SELECT id, epoch, revision FROM users WHERE id = ANY ($1)", list)
+
 _DIALECT = PGDialect_psycopg(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call] # of SQLAlchemy
 
 
@@ -101,6 +103,10 @@ class PostgresqlDatabase:
             return found[1:], tuple([found[0][place] for place in places])
 
         return read_beside
+
+    async def read_versions(self, owners: Sequence[str]) -> Sequence[Row]:
+        rows, _ = await self._run(_VERSIONS, [owners])
+        return rows
 
     async def change(self, owner: str, changes: Sequence[RowChange], key: KeyRow | None = None) -> Changed:
         return await self._change(*combine_changes(owner, changes, key))

@@ -101,6 +101,11 @@ class SqliteDatabase:
 
         return read_beside
 
+    async def read_versions(self, owners: Sequence[str]) -> Sequence[Row]:
+        chosen = "SELECT id, epoch, revision FROM users WHERE id IN (SELECT value FROM json_each(?))"
+        rows = await self._read(chosen, [msgspec.json.encode(owners).decode()])
+        return [(owner, UUID(epoch), revision) for owner, epoch, revision in rows]
+
     async def change(self, owner: str, changes: Sequence[RowChange], key: KeyRow | None = None) -> Changed:  # noqa: ARG002 - in each row
         try:
             row = await self._run(self._writer, lambda connection: make_changes(connection, changes, key))

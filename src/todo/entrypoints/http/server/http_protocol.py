@@ -127,8 +127,6 @@ class HttpProtocol(asyncio.Protocol):
             if self._received > (limits.MAX_HEAD if self._is_in_head else limits.MAX_MESSAGE):
                 self._refuse_length()
 
-    # What follows is called by the parser, and below by the cycle and the timer.
-
     def on_message_begin(self) -> None:
         self._receiving_since = self._loop.time()
         self._received, self._is_in_head = -self._chunk, True  # how much of that is its own, only the parser knows
@@ -231,6 +229,8 @@ class HttpProtocol(asyncio.Protocol):
     def shutdown(self) -> None:
         """The next response is the last. To close idle connections at once could lose requests on their way."""
         self._is_shutting_down = True
+        if self._served is not None:
+            self._served.end_stream()
         last = self._pipeline[-1] if self._pipeline else self._served
         if last is not None:
             last.keep_alive = False

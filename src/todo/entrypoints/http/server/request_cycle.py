@@ -12,6 +12,7 @@ from todo.entrypoints.http.problems import get_phrase
 from todo.entrypoints.http.server.flow_control import FlowControl, WriteBatch
 
 _WITHOUT_BODY = (204, 304)
+EVENT_STREAM = b"text/event-stream"
 
 
 def make_scope(
@@ -70,6 +71,8 @@ class RequestCycle:
         self._body = bytearray()
         self._received = asyncio.Event()
         self._is_disconnected = False
+        self._is_endless = False  # a stream of events, which ends when the server does
+        self._is_stopping = False
         self._head = b""
         self._is_chunked = False
         self._remaining = 0  # bytes of the response's body that Content-Length still promises
@@ -79,7 +82,7 @@ class RequestCycle:
         try:
             await app(self._scope, self.receive, self.send)
         finally:
-            self._batch.active -= 1
+            self._batch.active -= not self._is_endless
             if not (self.is_complete or self._is_disconnected):
                 self._transport.close()  # or the client would take what it got for the whole response
 
@@ -96,6 +99,12 @@ class RequestCycle:
     def disconnect(self) -> None:
         self._is_disconnected = True
         self._received.set()
+
+    def end_stream(self) -> None:
+        """Tells the application that its stream of events, if the response is one, has to end."""
+        if self._is_endless:
+            self._is_stopping = True
+            self._received.set()
 
     async def receive(self) -> dict[str, Any]:
         if self._expects_100_continue and not self._transport.is_closing():
@@ -124,7 +133,7 @@ class RequestCycle:
             raise RuntimeError(f"unexpected ASGI message {message['type']}")
 
     def _is_over(self) -> bool:
-        return self._is_disconnected or self.is_complete
+        return self._is_disconnected or self.is_complete or self._is_stopping
 
     def _start(self, status: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
         self.is_started = True
@@ -135,6 +144,8 @@ class RequestCycle:
         self._is_chunked = has_body and b"content-length" not in known
         if self._is_chunked:
             lines.append(b"transfer-encoding: chunked")
+            self._is_endless = known.get(b"content-type") == EVENT_STREAM
+            self._batch.active -= self._is_endless
         elif has_body:
             self._remaining = int(known[b"content-length"])
         if known.get(b"connection") == b"close":

@@ -1,0 +1,190 @@
+"""The stream of events: rings when something of the caller's has changed.
+
+Server-sent events (WHATWG HTML, section 9.2). A client reads what has changed from /api/changes.
+"""
+
+import asyncio
+import time
+from collections import Counter, defaultdict
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+
+import msgspec
+from litestar import Controller, get
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+from todo.domain.ports import ChangeFeed, ListVersion
+from todo.domain.refusals import Refusal, Unavailable
+from todo.domain.task import UserId
+from todo.domain.use_cases import SyncPoint
+from todo.entrypoints.http.changes import parse_since
+from todo.entrypoints.http.problems import Headers, InvalidRequest
+from todo.entrypoints.http.query import Parameter, read_query
+from todo.entrypoints.http.requests import ApiRequest, invalid_parameter, read_header
+from todo.entrypoints.http.responses import BytesResponse, wait_for_disconnect
+from todo.http_contract.sealed_tokens import format_sync_token
+
+POLL_INTERVAL = 1  # seconds between two looks at the revisions of everybody who listens
+WAKE_INTERVAL = 0.05  # seconds between two looks because of changes of our own
+HEARTBEAT = 15  # seconds of silence after which a comment is sent
+STREAMS_OF_A_PERSON = 8
+
+_HEADERS: Headers = [
+    (b"content-type", b"text/event-stream"),
+    (b"cache-control", b"no-store"),
+    (b"x-accel-buffering", b"no"),  # nginx would hold events back
+]
+
+
+class Watcher:
+    """Knows the versions of the lists of everybody who listens, by one statement a second for the whole process. While
+    nobody listens it asks nothing, so that a serverless database can sleep.
+
+    Not LISTEN and NOTIFY: the one does not pass a transaction pooler, the other takes a lock for each commit.
+    """
+
+    def __init__(self, feed: ChangeFeed, max_streams: int) -> None:
+        self._feed = feed
+        self._max_streams = max_streams
+        self._streams: Counter[UserId] = Counter()
+        self._versions: dict[UserId, ListVersion] = {}
+        self._moved: defaultdict[UserId, asyncio.Event] = defaultdict(asyncio.Event)
+        self._woken: set[UserId] = set()
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def streams(self) -> int:
+        return self._streams.total()
+
+    def wake(self, user: UserId) -> None:
+        """This process has changed something of the user's."""
+        if user in self._streams:
+            self._woken.add(user)
+            self._wake.set()
+
+    @asynccontextmanager
+    async def listen(self, user: UserId) -> AsyncGenerator[None, None]:
+        """Raises InvalidRequest (429) or Unavailable if there are too many streams."""
+        if self._streams[user] >= STREAMS_OF_A_PERSON:
+            detail = f"You have {STREAMS_OF_A_PERSON} event streams already; share one among your tabs."
+            raise InvalidRequest(detail, status=429, headers={"Retry-After": "5"})
+        if self.streams >= self._max_streams:
+            raise Unavailable("There are too many event streams; try again in a moment.")
+        self._streams[user] += 1
+        try:
+            await self._look({user})
+            if self._task is None:
+                self._task = asyncio.create_task(self._watch())
+            yield
+        finally:
+            self._streams[user] -= 1
+            if not self._streams[user]:
+                del self._streams[user]
+                self._versions.pop(user, None)
+                self._moved.pop(user, None)
+            if not self._streams and self._task is not None:
+                self._task.cancel()
+                self._task = None
+
+    def get_version(self, user: UserId) -> ListVersion:
+        """As it was at the last look."""
+        return self._versions[user]
+
+    def get_event(self, user: UserId) -> asyncio.Event:
+        """Set when the version is no longer the one that ``get_version`` returns now."""
+        return self._moved[user]
+
+    async def _watch(self) -> None:
+        next_poll = time.monotonic() + POLL_INTERVAL
+        while True:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), next_poll - time.monotonic())
+                await asyncio.sleep(WAKE_INTERVAL)  # several changes in a row are one event
+            users, self._woken = self._woken, set()
+            self._wake.clear()
+            if time.monotonic() >= next_poll:
+                users, next_poll = set(self._streams), time.monotonic() + POLL_INTERVAL
+            with suppress(Refusal):  # the database is away; the next poll will tell what has changed meanwhile
+                await self._look(users)
+
+    async def _look(self, users: set[UserId]) -> None:
+        found = await self._feed.versions(users)
+        for user in users & self._streams.keys():
+            version = found.get(user, ListVersion(None, 0))
+            if self._versions.get(user) != version:
+                self._versions[user] = version
+                moved = self._moved.pop(user, None)
+                if moved is not None:
+                    moved.set()
+
+
+class EventsController(Controller):
+    path = "/events"
+    watcher: Watcher
+
+    @get()
+    async def stream(self, request: ApiRequest) -> ASGIApp:
+        user = request.user
+        if request.scope["http_version"] == "1.0":
+            raise InvalidRequest("Read events by HTTP/1.1.", status=505)
+        if request.scope["state"]["is_head"]:
+            return BytesResponse(200, _HEADERS)
+        return _Stream(self.watcher, user, _read_since(request), request.auth)
+
+
+def _read_since(request: ApiRequest) -> SyncPoint | None:
+    parse = partial(parse_since, request.user)
+    query = read_query(request, {"since": Parameter(parse, "since must be the next of an answer to you.")})
+    if query.errors:
+        raise InvalidRequest(query.errors[0].detail, *query.errors)
+    # After a connection was lost, the header is newer than the parameter.
+    last = read_header(request, b"last-event-id")
+    if not last:
+        since: SyncPoint | None = query.first.get("since")
+        return since
+    try:
+        return parse(last)
+    except ValueError:
+        raise invalid_parameter("Last-Event-ID", "Last-Event-ID must be the id of an event to you.") from None
+
+
+class _Stream:
+    """Ends when the token expires, the client leaves, or the server stops."""
+
+    def __init__(self, watcher: Watcher, user: UserId, since: SyncPoint | None, expires_at: float) -> None:
+        self._watcher = watcher
+        self._user = user
+        self._since = since
+        self._expires_at = expires_at
+
+    async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
+        async with self._watcher.listen(self._user):
+            known = self._watcher.get_version(self._user) if self._since is None else self._since.version
+            await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+            await send({"type": "http.response.body", "body": b": listening\n\n", "more_body": True})
+            left = asyncio.create_task(wait_for_disconnect(receive))
+            try:
+                while not left.done() and (rest := self._expires_at - time.time()) > 0:
+                    version, event = self._watcher.get_version(self._user), self._watcher.get_event(self._user)
+                    if version == known:
+                        moved = asyncio.create_task(event.wait())
+                        timeout = min(rest, HEARTBEAT)
+                        await asyncio.wait([left, moved], timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+                        moved.cancel()
+                        version = self._watcher.get_version(self._user)
+                    if left.done():
+                        break
+                    body = b":\n\n" if version == known else _format_event(self._user, version)
+                    known = version
+                    await send({"type": "http.response.body", "body": body, "more_body": True})
+            finally:
+                left.cancel()
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _format_event(user: UserId, version: ListVersion) -> bytes:
+    token = format_sync_token(user, SyncPoint(version, 0))
+    data = msgspec.json.encode({"revision": version.revision}).decode()
+    return f"id: {token}\nevent: changed\ndata: {data}\n\n".encode()
