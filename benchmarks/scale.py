@@ -33,7 +33,7 @@ CALLS = 200
 BY_DUE = Selection(order=Order.BY_DUE)
 CALLS_MADE = (
     *("get", "first_page", "middle_page", "last_page", "open_page", "due_first_page", "due_middle_page"),
-    *("due_in_a_month", "with_priority", "with_label", "create", "patch"),
+    *("due_in_a_month", "with_priority", "with_label", "changes", "nothing_new", "create", "patch"),
 )
 
 
@@ -123,6 +123,12 @@ class Calls:
 
     async def with_label(self) -> None:
         await self._store.list(self._owner(), Selection(labels=["home"]), limit=100)
+
+    async def changes(self) -> None:
+        await self._store.changes(self._owner(), since=EACH // 2, removed_since=EACH // 2, limit=100)
+
+    async def nothing_new(self) -> None:
+        await self._store.changes(self._owner(), since=2**40, removed_since=2**40, limit=100)
 
     async def create(self) -> None:
         await self._tasks.add(self._owner(), Edit(title="Task number 7: write the weekly report"))

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
+from tests.api.test_events import listening
 from tests.support.databases import OwnPostgres, free_port
 from tests.support.serving import Person, serving
 
@@ -83,3 +84,15 @@ def test_many_clients_share_two_sessions_without_errors(tmp_path: Path, own_serv
         with psycopg.connect(url) as direct:
             kept = direct.execute("SELECT count(*), count(DISTINCT id) FROM tasks").fetchone()
         assert kept == (CLIENTS * 3, CLIENTS * 3)
+
+
+def test_events_pass_it_too(tmp_path: Path, own_server: OwnPostgres) -> None:
+    with (
+        pgbouncer(own_server.create("UTF8")) as pooled,
+        serving(tmp_path, pooled) as one,
+        serving(tmp_path, pooled) as other,
+        listening(one.person("ann")) as listener,
+    ):
+        for _ in range(3):
+            other.person("ann").add()
+            assert listener.next() is not None

@@ -5,7 +5,6 @@ Server-sent events (WHATWG HTML, section 9.2). A client reads what has changed f
 
 import asyncio
 import time
-from collections import Counter, defaultdict
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -47,54 +46,52 @@ class Watcher:
     def __init__(self, feed: ChangeFeed, max_streams: int) -> None:
         self._feed = feed
         self._max_streams = max_streams
-        self._streams: Counter[UserId] = Counter()
+        self._bells: dict[UserId, list[asyncio.Event]] = {}
+        self._number = 0  # of streams
         self._versions: dict[UserId, ListVersion] = {}
-        self._moved: defaultdict[UserId, asyncio.Event] = defaultdict(asyncio.Event)
         self._woken: set[UserId] = set()
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
-    @property
-    def streams(self) -> int:
-        return self._streams.total()
-
     def wake(self, user: UserId) -> None:
         """This process has changed something of the user's."""
-        if user in self._streams:
+        if user in self._bells:
             self._woken.add(user)
             self._wake.set()
 
     @asynccontextmanager
-    async def listen(self, user: UserId) -> AsyncGenerator[None, None]:
-        """Raises InvalidRequest (429) or Unavailable if there are too many streams."""
-        if self._streams[user] >= STREAMS_OF_A_PERSON:
+    async def listen(self, user: UserId) -> AsyncGenerator[asyncio.Event, None]:
+        """A bell for a stream of the user's: set when their version is another one than before.
+
+        Raises InvalidRequest (429) or Unavailable if there are too many streams.
+        """
+        bells = self._bells.get(user, [])
+        if len(bells) >= STREAMS_OF_A_PERSON:
             detail = f"You have {STREAMS_OF_A_PERSON} event streams already; share one among your tabs."
             raise InvalidRequest(detail, status=429, headers={"Retry-After": "5"})
-        if self.streams >= self._max_streams:
+        if self._number >= self._max_streams:
             raise Unavailable("There are too many event streams; try again in a moment.")
-        self._streams[user] += 1
+        bell = asyncio.Event()
+        self._bells[user] = [*bells, bell]
+        self._number += 1
         try:
             await self._look({user})
             if self._task is None:
                 self._task = asyncio.create_task(self._watch())
-            yield
+            yield bell
         finally:
-            self._streams[user] -= 1
-            if not self._streams[user]:
-                del self._streams[user]
+            self._number -= 1
+            self._bells[user].remove(bell)
+            if not self._bells[user]:
+                del self._bells[user]
                 self._versions.pop(user, None)
-                self._moved.pop(user, None)
-            if not self._streams and self._task is not None:
+            if not self._bells and self._task is not None:
                 self._task.cancel()
                 self._task = None
 
     def get_version(self, user: UserId) -> ListVersion:
         """As it was at the last look."""
         return self._versions[user]
-
-    def get_event(self, user: UserId) -> asyncio.Event:
-        """Set when the version is no longer the one that ``get_version`` returns now."""
-        return self._moved[user]
 
     async def _watch(self) -> None:
         next_poll = time.monotonic() + POLL_INTERVAL
@@ -105,19 +102,18 @@ class Watcher:
             users, self._woken = self._woken, set()
             self._wake.clear()
             if time.monotonic() >= next_poll:
-                users, next_poll = set(self._streams), time.monotonic() + POLL_INTERVAL
+                users, next_poll = set(self._bells), time.monotonic() + POLL_INTERVAL
             with suppress(Refusal):  # the database is away; the next poll will tell what has changed meanwhile
                 await self._look(users)
 
     async def _look(self, users: set[UserId]) -> None:
         found = await self._feed.versions(users)
-        for user in users & self._streams.keys():
+        for user in users & self._bells.keys():
             version = found.get(user, ListVersion(None, 0))
             if self._versions.get(user) != version:
                 self._versions[user] = version
-                moved = self._moved.pop(user, None)
-                if moved is not None:
-                    moved.set()
+                for bell in self._bells[user]:
+                    bell.set()
 
 
 class EventsController(Controller):
@@ -160,22 +156,22 @@ class _Stream:
         self._expires_at = expires_at
 
     async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
-        async with self._watcher.listen(self._user):
+        async with self._watcher.listen(self._user) as bell:
             known = self._watcher.get_version(self._user) if self._since is None else self._since.version
             await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
             await send({"type": "http.response.body", "body": b": listening\n\n", "more_body": True})
             left = asyncio.create_task(wait_for_disconnect(receive))
+            left.add_done_callback(lambda _: bell.set())
             try:
-                while not left.done() and (rest := self._expires_at - time.time()) > 0:
-                    version, event = self._watcher.get_version(self._user), self._watcher.get_event(self._user)
-                    if version == known:
-                        moved = asyncio.create_task(event.wait())
-                        timeout = min(rest, HEARTBEAT)
-                        await asyncio.wait([left, moved], timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-                        moved.cancel()
-                        version = self._watcher.get_version(self._user)
+                while (rest := self._expires_at - time.time()) > 0:
+                    if known == self._watcher.get_version(self._user):
+                        with suppress(TimeoutError):
+                            async with asyncio.timeout(min(rest, HEARTBEAT)):
+                                await bell.wait()
+                        bell.clear()
                     if left.done():
                         break
+                    version = self._watcher.get_version(self._user)
                     body = b":\n\n" if version == known else _format_event(self._user, version)
                     known = version
                     await send({"type": "http.response.body", "body": body, "more_body": True})
