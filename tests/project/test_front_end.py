@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from tests.support.serving import serving
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "front-end.md"
+CLIENT = ROOT / "clients" / "typescript" / "src"
 MODULES = better_auth.PROGRAM.parent / "node_modules"
 
 # What the code uses of Next.js and Node.js, whose types are not installed.
@@ -23,7 +25,8 @@ declare const process: { env: Record<string, string | undefined> };
 
 # Ann signs up, and works with tasks.
 STORY = """
-import { forgetToken, Refused, tasks } from "./tasks.js";
+import { TodoError } from "todo-client";
+import { tasks } from "./tasks.js";
 
 const seen = {};
 try {
@@ -35,7 +38,7 @@ try {
   seen.replayed = (await tasks.add({ title: "Buy milk" }, "k-1")).id === milk.id;
   seen.changed = (await tasks.change(milk.id, { completed: true })).completed;
   seen.listed = (await tasks.list()).map((task) => task.title);
-  const refused = (error) => error instanceof Refused && error.problem.errors[0].pointer;
+  const refused = (error) => error instanceof TodoError && error.problem.errors[0].pointer;
   seen.refusal = await tasks.add({ title: " " }).catch(refused);
   await tasks.remove((await tasks.add({ title: "Buy bread", labels: ["shop"] })).id);
   await tasks.remove(milk.id);
@@ -49,13 +52,13 @@ try {
     tokens += 1;
     return tokens === 1 ? new Response(JSON.stringify({ token: "x.y.z" })) : stock(url, init);
   };
-  forgetToken();
+  tasks.forgetToken();
   seen.again = (await Promise.all([tasks.list(), tasks.list(), tasks.list()])).flat().length;
   seen.tokens = tokens; // the invalid one, and one for all requests
   window.fetch = stock;
 
   await fetch("/api/auth/sign-out", { ...init, body: "{}" });
-  forgetToken();
+  tasks.forgetToken();
   sessionStorage.setItem("seen", JSON.stringify(seen));
   await tasks.list(); // navigates to the sign-in page
 } catch (error) {
@@ -67,7 +70,9 @@ SIGN_IN = """<script src="surroundings.js"></script><script>
 navigator.sendBeacon(RECEIVER, sessionStorage.getItem("seen"));
 </script>"""
 
-PAGE_OF_STORY = '<script src="surroundings.js"></script><script type="module" src="story.js"></script>'
+PAGE_OF_STORY = """<script src="surroundings.js"></script>
+<script type="importmap">{ "imports": { "todo-client": "./index.js" } }</script>
+<script type="module" src="story.js"></script>"""
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +85,7 @@ def front_end(tmp_path_factory: pytest.TempPathFactory) -> Path:
         file.write_text(code)
     (directory / "surroundings.d.ts").write_text(SURROUNDINGS)
     (directory / "node_modules").symlink_to(MODULES)
+    shutil.copytree(CLIENT, directory / "todo-client")
     (directory / "tsconfig.json").write_text(
         json.dumps(
             {
@@ -90,9 +96,10 @@ def front_end(tmp_path_factory: pytest.TempPathFactory) -> Path:
                     "target": "es2022",
                     "module": "es2022",
                     "moduleResolution": "bundler",
-                    "lib": ["es2022", "dom", "dom.iterable"],
+                    "lib": ["es2022", "dom", "dom.iterable", "dom.asynciterable"],
                     "outDir": "made",
                     "rootDir": ".",
+                    "paths": {"todo-client": ["./todo-client/index.ts"]},
                 }
             }
         )
@@ -107,7 +114,8 @@ def front_end(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @better_auth.needs_better_auth
 def test_the_code_compiles(front_end: Path) -> None:
     made = {str(file.relative_to(front_end / "made")) for file in (front_end / "made").rglob("*.js")}
-    assert made == {"lib/auth.js", "lib/tasks.js", "lib/tasks-on-server.js", "app/api/auth/[...all]/route.js"}
+    ours = {"lib/auth.js", "lib/tasks.js", "lib/copy.js", "lib/tasks-on-server.js", "app/api/auth/[...all]/route.js"}
+    assert {file for file in made if not file.startswith("todo-client/")} == ours
 
 
 @better_auth.needs_better_auth
@@ -115,6 +123,7 @@ def test_the_code_compiles(front_end: Path) -> None:
 @pytest.mark.parametrize("host", ["127.0.0.1", browser.LAN_HOST])
 def test_the_code_works_on_a_page_of_another_origin(front_end: Path, tmp_path: Path, host: str) -> None:
     pages = front_end / "made" / "lib"
+    shutil.copytree(front_end / "made" / "todo-client", pages, dirs_exist_ok=True)
     with (
         browser.receiver() as receiver,
         better_auth.better_auth(files=str(pages), host=host) as issuer,

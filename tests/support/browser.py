@@ -51,6 +51,17 @@ def render(url: str, profile: Path) -> str:
     return run.stdout
 
 
+@contextmanager
+def showing(page: str, profile: Path) -> Iterator[None]:
+    with subprocess.Popen(
+        _command(profile, "--remote-debugging-port=0", page), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as browser:
+        try:
+            yield
+        finally:
+            browser.terminate()
+
+
 class Receiver:
     """A URL to which a page can POST a message."""
 
@@ -60,13 +71,8 @@ class Receiver:
 
     def open(self, page: str, profile: Path) -> str:
         """Opens a page; returns the first message from it, or from a page to which it navigates."""
-        with subprocess.Popen(
-            _command(profile, "--remote-debugging-port=0", page), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        ) as browser:
-            try:
-                return self._messages.get(timeout=60)
-            finally:
-                browser.terminate()
+        with showing(page, profile):
+            return self._messages.get(timeout=60)
 
 
 @contextmanager

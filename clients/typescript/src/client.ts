@@ -1,0 +1,191 @@
+import type { components, operations } from "./api.js";
+
+type Schemas = components["schemas"];
+export type Task = Schemas["Task"];
+export type RemovedTask = Schemas["RemovedTask"];
+export type NewTask = Schemas["NewTask"];
+export type TaskChange = Schemas["TaskChange"];
+export type Changes = Schemas["Changes"];
+/** Every error of the service: application/problem+json (RFC 9457). */
+export type Problem = Schemas["Problem"];
+export type Filter = Omit<NonNullable<operations["listTasks"]["parameters"]["query"]>, "limit" | "cursor">;
+
+/** Something of yours has changed; `token` is one for `changes`. */
+export interface ChangeEvent {
+  token: string;
+  revision: number;
+}
+
+/** A refusal. Its message is one sentence for a person. */
+export class TodoError extends Error {
+  constructor(
+    readonly problem: Problem,
+    /** Seconds after which to try again, if that may help. */
+    readonly retryAfter?: number,
+  ) {
+    super(problem.detail);
+  }
+
+  get status(): number {
+    return this.problem.status;
+  }
+}
+
+const SILENCE = 45_000; // milliseconds after which a stream is dead: the service says something every 15 seconds
+
+export interface Options {
+  /** Where the service is, such as https://todo.example.com. */
+  url: string;
+  /** Fetches a new token, as from Better Auth's /api/auth/token. Called at first, and whenever one was rejected. */
+  getToken: () => Promise<string>;
+  /** Another fetch than the global one. */
+  fetch?: typeof fetch;
+}
+
+interface Request {
+  method?: string;
+  body?: unknown;
+  headers?: Record<string, string>;
+  signal?: AbortSignal;
+}
+
+/** Makes requests. A rejected token is renewed once, for all requests that wait for it together. */
+export class TodoClient {
+  #url: string;
+  #getToken: () => Promise<string>;
+  #fetch: typeof fetch;
+  #token: Promise<string> | undefined;
+
+  constructor(options: Options) {
+    this.#url = options.url.replace(/\/+$/, "");
+    this.#getToken = options.getToken;
+    this.#fetch = options.fetch ?? ((...request) => fetch(...request));
+  }
+
+  /** For signing out: the next request gets a new token. */
+  forgetToken(): void {
+    this.#token = undefined;
+  }
+
+  async list(filter: Filter = {}): Promise<Task[]> {
+    return this.#json(`/api/tasks${format(filter)}`);
+  }
+
+  async read(id: string): Promise<Task> {
+    return this.#json(`/api/tasks/${id}`);
+  }
+
+  /** A request that was lost can be sent again with the same key: it creates the task only once. */
+  async add(task: NewTask, key: string = newKey()): Promise<Task> {
+    return this.#json("/api/tasks", { method: "POST", body: task, headers: { "Idempotency-Key": key } });
+  }
+
+  /** Fields that are not named stay as they are; null clears one. With a revision, only if the task is still at it. */
+  async change(id: string, change: TaskChange, ifRevision?: number): Promise<Task> {
+    return this.#json(`/api/tasks/${id}`, { method: "PATCH", body: change, headers: ifMatch(ifRevision) });
+  }
+
+  /** Into the trash. */
+  async remove(id: string, ifRevision?: number): Promise<void> {
+    await this.#send(`/api/tasks/${id}`, { method: "DELETE", headers: ifMatch(ifRevision) });
+  }
+
+  async trash(): Promise<RemovedTask[]> {
+    return this.#json("/api/trash");
+  }
+
+  async restore(id: string): Promise<Task> {
+    return this.#json(`/api/trash/${id}/restore`, { method: "POST" });
+  }
+
+  /** Deletes one removed task for good, or all of them. */
+  async purge(id?: string): Promise<void> {
+    await this.#send(id === undefined ? "/api/trash" : `/api/trash/${id}`, { method: "DELETE" });
+  }
+
+  async changes(since?: string): Promise<Changes> {
+    return this.#json(`/api/changes${format({ since })}`);
+  }
+
+  /** Until the token expires, the server stops or the signal says so. Throws if the connection breaks. */
+  async *events(since?: string, signal?: AbortSignal): AsyncGenerator<ChangeEvent, void> {
+    const response = await this.#send(`/api/events${format({ since })}`, signal === undefined ? {} : { signal });
+    const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    try {
+      for (let text = ""; ; ) {
+        const silence = new Promise<never>((_, reject) => {
+          timer = setTimeout(() => reject(new TypeError("The stream is silent.")), SILENCE);
+        });
+        const { done, value } = await Promise.race([reader.read(), silence]);
+        clearTimeout(timer);
+        if (done) return;
+        const messages = (text + value).split("\n\n");
+        text = messages.pop() ?? "";
+        for (const message of messages) {
+          const id = /^id: (.*)$/m.exec(message)?.[1];
+          const data = /^data: (.*)$/m.exec(message)?.[1];
+          if (id !== undefined && data !== undefined) yield { token: id, ...(JSON.parse(data) as { revision: number }) };
+        }
+      }
+    } finally {
+      clearTimeout(timer);
+      await reader.cancel().catch(() => undefined);
+    }
+  }
+
+  async #json<Answer>(path: string, request?: Request): Promise<Answer> {
+    return (await (await this.#send(path, request)).json()) as Answer;
+  }
+
+  async #send(path: string, request: Request = {}): Promise<Response> {
+    const { body, headers, ...rest } = request;
+    const send = (token: string) =>
+      this.#fetch(this.#url + path, {
+        ...rest,
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+        headers: {
+          ...headers,
+          ...(body === undefined ? {} : { "Content-Type": "application/json" }),
+          Authorization: `Bearer ${token}`,
+        },
+      });
+    const first = await this.#currentToken();
+    let response = await send(first);
+    if (response.status === 401) response = await send(await this.#currentToken(first)); // it has expired
+    if (response.ok) return response;
+    const retryAfter = response.headers.get("Retry-After");
+    throw new TodoError(await readProblem(response), ...(retryAfter === null ? [] : [Number(retryAfter)]));
+  }
+
+  /** The token that all requests share. The first that was rejected replaces it. */
+  async #currentToken(rejected?: string): Promise<string> {
+    const current = this.#token;
+    const known = await current?.catch(() => undefined);
+    if (this.#token === current && (known === undefined || known === rejected)) this.#token = this.#getToken();
+    return this.#token ?? this.#currentToken();
+  }
+}
+
+/** Not crypto.randomUUID, which browsers have only on https and on localhost. */
+export function newKey(): string {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+function ifMatch(revision: number | undefined): Record<string, string> {
+  return revision === undefined ? {} : { "If-Match": `"${revision}"` };
+}
+
+function format(query: Record<string, unknown>): string {
+  const pairs = Object.entries(query).flatMap(([name, value]) =>
+    (Array.isArray(value) ? value : [value]).filter((one) => one !== undefined).map((one) => [name, String(one)]),
+  );
+  return pairs.length === 0 ? "" : `?${new URLSearchParams(pairs)}`;
+}
+
+/** A proxy in front of the service has error pages of its own. */
+async function readProblem(response: Response): Promise<Problem> {
+  if (response.headers.get("Content-Type") === "application/problem+json") return (await response.json()) as Problem;
+  const detail = "The service is away; try again in a moment.";
+  return { type: "about:blank", title: response.statusText, status: response.status, detail };
+}

@@ -1,0 +1,277 @@
+"""The TypeScript client: compiled strictly, run in Node.js and in two pages of real browsers."""
+
+import json
+import os
+import queue
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from tests.support import browser
+from tests.support.database_proxy import DatabaseProxy, Fault
+from tests.support.databases import sqlite_url
+from tests.support.serving import Person, Server, serving
+from todo.entrypoints.http.openapi import make_document
+
+ROOT = Path(__file__).parents[2]
+CLIENT = ROOT / "clients" / "typescript"
+BINARIES = ROOT / "tests" / "openapi_tools" / "node_modules" / ".bin"
+
+pytestmark = pytest.mark.skipif(
+    not os.environ.get("CI") and (shutil.which("node") is None or not BINARIES.is_dir()),
+    reason="needs Node.js and `make tests/openapi_tools/node_modules`",
+)
+
+
+def run(directory: Path, *command: str | Path) -> str:
+    done = subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("client")
+    run(CLIENT, BINARIES / "tsc", "-p", CLIENT, "--outDir", directory)
+    return directory
+
+
+def test_its_types_are_those_of_the_openapi_document(tmp_path: Path) -> None:
+    (tmp_path / "openapi.json").write_bytes(msgspec.json.encode(make_document("/")))
+    run(tmp_path, BINARIES / "openapi-typescript", "openapi.json", "-o", "api.ts")
+    assert (tmp_path / "api.ts").read_text() == (CLIENT / "src" / "api.ts").read_text()
+
+
+IN_NODE = """
+import assert from "node:assert/strict";
+import { Sync, TodoClient, TodoError } from "CLIENT/index.js";
+
+const [url, token] = process.argv.slice(2);
+const tokens = ["x.y.z", token];
+let asked = 0;
+const client = new TodoClient({ url, getToken: async () => tokens[Math.min(asked++, 1)] });
+const titles = (tasks) => [...tasks].map((task) => task.title).sort();
+const until = async (holds) => {
+  for (const deadline = Date.now() + 8000; !holds(); ) {
+    assert(Date.now() < deadline, `${holds}`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+};
+
+// A rejected token is renewed once, for all requests together.
+assert.deepEqual((await Promise.all([client.list(), client.list(), client.list()])).flat(), []);
+assert.equal(asked, 2);
+
+// Requests.
+const milk = await client.add({ title: "Buy milk", labels: ["shop", "a&b"] }, "k-1");
+assert.equal((await client.add({ title: "Buy milk", labels: ["shop", "a&b"] }, "k-1")).id, milk.id);
+assert.equal((await client.list({ label: ["a&b"], completed: false })).length, 1);
+assert.equal((await client.list({ q: "bread" })).length, 0);
+assert.equal((await client.change(milk.id, { completed: true }, milk.revision)).completed, true);
+const stale = await client.change(milk.id, { title: "x" }, milk.revision).catch((error) => error);
+assert(stale instanceof TodoError && stale.status === 412 && stale.message.includes("changed since"));
+const wrong = await client.add({ title: " " }).catch((error) => error);
+assert.equal(wrong.problem.errors[0].pointer, "/title");
+await client.remove(milk.id);
+assert.deepEqual(titles(await client.trash()), ["Buy milk"]);
+await client.restore(milk.id);
+
+// A copy.
+const refused = [];
+const sync = new Sync(client, { onRefused: (operation, error) => refused.push([operation.kind, error.status]) });
+await until(() => sync.isOnline);
+assert.deepEqual(titles(sync.tasks.values()), ["Buy milk"]);
+const other = await client.add({ title: "Other" });
+await until(() => sync.tasks.has(other.id));
+const id = sync.add({ title: "Local" });
+sync.change(id, { completed: true, labels: ["x"] });
+assert.equal(sync.tasks.get(id).completed, true);
+await until(() => sync.pending === 0);
+assert.deepEqual(titles(sync.tasks.values()), ["Buy milk", "Local", "Other"]);
+sync.remove(id);
+await until(() => sync.pending === 0);
+assert.deepEqual(titles(await client.list()), ["Buy milk", "Other"]);
+
+sync.add({ title: "" });
+await until(() => sync.pending === 0);
+assert.deepEqual(refused.at(-1), ["add", 400]);
+sync.close();
+console.log("done");
+process.exit(0);
+"""
+
+
+def test_it_works_in_node(built: Path, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NODE_TLS_REJECT_UNAUTHORIZED", "0")
+    person = server.person()
+    (built / "package.json").write_text('{"type": "module"}')
+    (tmp_path / "story.mjs").write_text(IN_NODE.replace("CLIENT", str(built)))
+    assert run(tmp_path, "node", "story.mjs", server.url, person.token) == "done\n"
+
+
+PAGE = """<!doctype html><title>todo</title><script type="module">
+import { Sync, TodoClient } from "./index.js";
+const [url, token, name] = JSON.parse(decodeURIComponent(location.hash.slice(1)));
+const client = new TodoClient({ url, getToken: async () => token });
+const refused = [];
+const sync = new Sync(client, { name, onRefused: (operation, error) => refused.push([operation.kind, error.status]) });
+const titles = () => [...sync.tasks.values()].map((task) => task.title).sort();
+const find = (title) => [...sync.tasks.values()].find((task) => task.title === title).id;
+for (;;) {
+  const code = await (await fetch(`/next?${name}`)).text();
+  let answer;
+  try {
+    const run = new Function("sync", "titles", "find", "refused", `return (${code})`);
+    answer = await run(sync, titles, find, refused);
+  } catch (error) { answer = { error: String(error) }; }
+  await fetch(`/answer?${name}`, { method: "POST", body: JSON.stringify(answer ?? null) });
+}
+</script>"""
+
+
+class Pages:
+    """Serves the page, and runs code in those that are open."""
+
+    def __init__(self, port: int) -> None:
+        self.origin = f"http://127.0.0.1:{port}"
+        self.codes: dict[str, queue.Queue[str]] = {}
+        self.answers: dict[str, queue.Queue[Any]] = {}
+
+    @contextmanager
+    def open(self, name: str, url: str, person: Person, profile: Path) -> Iterator["OpenPage"]:
+        self.codes[name], self.answers[name] = queue.Queue(), queue.Queue()
+        arguments = json.dumps([url, person.token, name]).replace('"', "%22").replace(" ", "")
+        with browser.showing(f"{self.origin}/page.html#{arguments}", profile):
+            yield OpenPage(self, name)
+            self.codes[name].put("null")  # lets the last request of the page end
+
+
+class OpenPage:
+    def __init__(self, pages: Pages, name: str) -> None:
+        self._pages, self._name = pages, name
+
+    def run(self, code: str) -> Any:
+        self._pages.codes[self._name].put(code)
+        return self._pages.answers[self._name].get(timeout=30)
+
+    def wait_for(self, code: str, expected: Any, seconds: float = 20) -> float:
+        """Returns how long it took."""
+        began = time.monotonic()
+        while (found := self.run(code)) != expected:
+            assert time.monotonic() - began < seconds, found
+        return time.monotonic() - began
+
+
+@pytest.fixture
+def pages(built: Path) -> Iterator[Pages]:
+    (built / "page.html").write_text(PAGE)
+
+    class Handler(SimpleHTTPRequestHandler):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments, directory=str(built))
+
+        def do_GET(self) -> None:
+            path, _, name = self.path.partition("?")
+            if path != "/next":
+                super().do_GET()
+                return
+            code = served.codes[name].get().encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(code)))
+            self.end_headers()
+            self.wfile.write(code)
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            served.answers[self.path.partition("?")[2]].put(json.loads(body))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
+        listening.daemon_threads = True
+        served = Pages(listening.server_address[1])
+        thread = threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield served
+        finally:
+            listening.shutdown()
+            thread.join()
+
+
+@browser.needs_browser
+def test_what_one_page_does_the_other_shows_and_a_cut_network_loses_nothing(pages: Pages, tmp_path: Path) -> None:
+    with serving(tmp_path, sqlite_url(tmp_path / "todo.db"), CORS_ORIGINS=pages.origin) as server:
+        ann, network = server.person("ann"), DatabaseProxy(server.address)
+        cut = f"http://127.0.0.1:{network.port}"
+        try:
+            with (
+                pages.open("one", server.url, ann, tmp_path / "one") as one,
+                pages.open("two", cut, ann, tmp_path / "two") as two,
+            ):
+                for page in (one, two):
+                    page.wait_for("sync.isOnline", True)
+                one.run("sync.add({title: 'First'})")
+                assert two.wait_for("titles()", ["First"]) < 1
+                two.run("sync.change(find('First'), {title: 'Changed'})")
+                assert one.wait_for("titles()", ["Changed"]) < 1
+
+                network.inject(Fault.RESET)
+                two.wait_for("sync.isOnline", False)
+                two.run("sync.add({title: 'Offline'})")
+                two.run("sync.change(find('Offline'), {completed: true})")
+                two.run("sync.change(find('Changed'), {priority: 'high'})")
+                one.run("sync.add({title: 'Meanwhile'})")
+                assert two.run("[titles(), sync.pending]") == [["Changed", "Offline"], 3]
+                assert one.run("titles()") == ["Changed", "Meanwhile"]
+                network.inject(Fault.NONE)
+                whole = ["Changed", "Meanwhile", "Offline"]
+                two.wait_for("[titles(), sync.pending, sync.isOnline]", [whole, 0, True])
+                one.wait_for("titles()", whole)
+
+                # What another has changed meanwhile is not overwritten.
+                network.inject(Fault.RESET)
+                two.wait_for("sync.isOnline", False)
+                two.run("sync.change(find('Meanwhile'), {title: 'Mine'})")
+                one.run("sync.change(find('Meanwhile'), {title: 'Theirs'})")
+                one.wait_for("sync.pending", 0)
+                network.inject(Fault.NONE)
+                two.wait_for("[titles(), refused]", [["Changed", "Offline", "Theirs"], [["change", 412]]])
+            tasks = {task["title"]: task for task in ann.tasks()}
+            assert sorted(tasks) == ["Changed", "Offline", "Theirs"]
+            assert (tasks["Offline"]["completed"], tasks["Changed"]["priority"]) == (True, "high")
+        finally:
+            network.close()
+
+
+@browser.needs_browser
+def test_what_waits_survives_a_reload(pages: Pages, tmp_path: Path) -> None:
+    with serving(tmp_path, sqlite_url(tmp_path / "todo.db"), CORS_ORIGINS=pages.origin) as server:
+        ann, network = server.person("ann"), DatabaseProxy(server.address)
+        cut = f"http://127.0.0.1:{network.port}"
+        try:
+            with pages.open("one", cut, ann, tmp_path / "one") as page:
+                page.wait_for("sync.isOnline", True)
+                network.inject(Fault.RESET)
+                page.wait_for("sync.isOnline", False)
+                page.run("sync.add({title: 'Offline'})")
+                page.run("void setTimeout(() => location.reload(), 50)")
+                page.wait_for("[titles(), sync.isOnline]", [["Offline"], False])
+                assert ann.tasks() == []
+                network.inject(Fault.NONE)
+                page.wait_for("[titles(), sync.pending]", [["Offline"], 0])
+            assert [task["title"] for task in ann.tasks()] == ["Offline"]
+        finally:
+            network.close()
