@@ -1,5 +1,6 @@
-"""Several servers on one PostgreSQL act as one: they have no state of their own."""
+"""Several servers on one database act as one: they have no state of their own."""
 
+import random
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,8 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine, text
 
+from tests.support.builders import somebody
+from tests.support.databases import sqlite_url
 from tests.support.serving import Person, Server, serving
 
 Two = tuple[Server, Server]
@@ -138,3 +141,58 @@ def test_ten_servers_can_start_at_once_on_an_empty_database(tmp_path: Path, empt
             person.add()
         assert [len(person.tasks()) for person in people] == [10] * 10
         assert {server.anybody.get("/health/ready").status_code for server in servers} == {200}
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_copies_that_follow_the_changes_equal_the_list_while_many_write(
+    tmp_path: Path, database: str, request: pytest.FixtureRequest
+) -> None:
+    url = sqlite_url(tmp_path / "todo.db") if database == "sqlite" else request.getfixturevalue("migrated_postgres")
+    user, seconds = somebody(), 3
+    with serving(tmp_path, url) as first, serving(tmp_path, url) as second, ThreadPoolExecutor(12) as pool:
+        servers, done = (first, second), threading.Event()
+
+        def write(number: int) -> int:
+            person, dice = servers[number % 2].person(user), random.Random(number)
+            made = 0
+            while not done.is_set():
+                tasks = [task["id"] for task in person.api.get("/api/tasks?limit=9").json()]
+                removed = [task["id"] for task in person.api.get("/api/trash?limit=9").json()]
+                act = dice.choice(["add", "add", "change", "remove", "restore"])
+                if act == "add" or not (removed if act == "restore" else tasks):
+                    response = person.api.post("/api/tasks", json={"title": f"{number}-{made}"})
+                elif act == "change":
+                    path = f"/api/tasks/{dice.choice(tasks)}"
+                    response = person.api.patch(path, json={"title": f"{number}-{made}", "completed": made % 2 == 0})
+                elif act == "remove":
+                    response = person.api.delete(f"/api/tasks/{dice.choice(tasks)}")
+                else:
+                    response = person.api.post(f"/api/trash/{dice.choice(removed)}/restore")
+                assert response.status_code in (200, 201, 204, 404), response.text  # another was quicker
+                made += 1
+            return made
+
+        def follow(number: int) -> dict[str, Any]:
+            person, since = servers[number % 2].person(user), ""
+            copy: dict[str, Any] = {}
+            last = False
+            while True:
+                answer = person.api.get(f"/api/changes?limit={number * 7 + 1}{since}").json()
+                copy |= {task["id"]: task for task in answer["changed"]}
+                for task_id in answer["removed"]:
+                    copy.pop(task_id, None)
+                since = f"&since={answer['next']}"
+                if last and not answer["more"]:
+                    return copy
+                last = written.is_set()
+
+        written = threading.Event()
+        writers = [pool.submit(write, number) for number in range(8)]
+        followers = [pool.submit(follow, number) for number in range(4)]
+        done.wait(seconds)
+        done.set()
+        assert sum(writer.result() for writer in writers) > 50
+        written.set()
+        expected = {task["id"]: task for task in first.person(user).tasks()}
+        for follower in followers:
+            assert follower.result() == expected

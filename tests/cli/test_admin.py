@@ -70,12 +70,16 @@ class TestErasingAPerson:
             ann.add()
             ann.add()
             bob.add()
+            token = ann.api.get("/api/changes").json()["next"]
             erased = todo("users", "erase", ann.user_id, "--yes", DATABASE_URL=empty_database)
             assert (erased.returncode, erased.stdout) == (0, "Erased the person and 2 tasks.\n")
             assert ann.tasks() == []
             assert len(bob.tasks()) == 1
-        again = todo("users", "erase", ann.user_id, "--yes", DATABASE_URL=empty_database)
-        assert get_error(again) == "This person is unknown."
+            assert ann.api.get(f"/api/changes?since={token}").status_code == 410
+            again = todo("users", "erase", ann.user_id, "--yes", DATABASE_URL=empty_database)
+            assert get_error(again) == "This person is unknown."
+            ann.add()  # another epoch begins
+            assert ann.api.get(f"/api/changes?since={token}").status_code == 410
 
     def test_it_needs_confirmation(self, todo: Todo, url: str) -> None:
         error = get_error(todo("users", "erase", "ann", DATABASE_URL=url), status=2)
@@ -94,9 +98,13 @@ class TestBackups:
             assert (run.returncode, run.stdout) == (0, "Backed up to copy.db.\n")
             ann.add("lost")
             ann.api.delete(f"/api/tasks/{kept['id']}")
+            token = ann.api.get("/api/changes").json()["next"]
             run = todo("db", "restore", "copy.db", "--yes", DATABASE_URL=url)
             assert (run.returncode, run.stdout) == (0, "The tasks are those of the backup.\n")
             assert ann.tasks() == [kept]
+            assert ann.api.get("/api/trash").json() == []
+            assert ann.api.get(f"/api/changes?since={token}").status_code == 410
+            assert ann.api.get("/api/changes").json()["changed"] == [kept]
             assert ann.add("afterwards")["revision"] > 1_000_000  # more than any that was given before
             assert [task["title"] for task in ann.tasks()] == ["afterwards", "kept"]
         assert [path.name for path in tmp_path.iterdir() if "copy" in path.name or "-" in path.name[:6]] == ["copy.db"]
