@@ -1,37 +1,28 @@
 """A store and a plain model of it, driven side by side through whatever Hypothesis thinks of."""
 
-import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any
 from uuid import uuid4
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
-    RuleBasedStateMachine,
     consumes,
     initialize,
     invariant,
     multiple,
     rule,
-    run_state_machine_as_test,
 )
 
+from tests.stores.async_machine import AsyncMachine
 from tests.support.builders import NOON, a_task, add_task, removal, remove, revision
 from todo.domain.fields import Due
 from todo.domain.ports import Change, Order, Selection, TaskStore
 from todo.domain.refusals import KeyReused, NotYours, TaskChanged, TaskNotFound
 from todo.domain.task import Edit, Task, UserId
-
-Opened = tuple[TaskStore, Callable[[], Awaitable[None]]]
-"""A store, and what closes it."""
-
-T = TypeVar("T")
 
 OWNERS = st.integers(0, 2)
 TITLES = st.sampled_from(["Buy milk", "buy MILK", "Straße", "%", "a_b", "𝔸", "שלום"])
@@ -74,34 +65,15 @@ class Person:
     keys: dict[str, Task] = field(default_factory=dict)
 
 
-class StoreMachine(RuleBasedStateMachine):
+class StoreMachine(AsyncMachine):
     known: Bundle[Task] = Bundle("known")
-
-    def opened(self) -> Opened:
-        """Called inside the event loop that the store is used in."""
-        raise NotImplementedError
 
     @initialize()
     def open(self) -> None:
-        self.runner = asyncio.Runner()
-        self.store, self.close = self.runner.run(self._open())
+        self.store: TaskStore = self.open_in_loop()
         self.people: defaultdict[UserId, Person] = defaultdict(Person)
         self.names = [UserId(f"{uuid4()}") for _ in range(3)]
         self.now = NOON
-
-    async def _open(self) -> Opened:
-        return self.opened()
-
-    def teardown(self) -> None:
-        if hasattr(self, "runner"):
-            self.do(self.close())
-            self.runner.close()
-
-    def do(self, act: Awaitable[T]) -> T:
-        async def awaited() -> T:
-            return await act
-
-        return self.runner.run(awaited())
 
     @rule(seconds=st.sampled_from([0, 1, 60]))
     def wait(self, seconds: int) -> None:
@@ -229,16 +201,3 @@ class StoreMachine(RuleBasedStateMachine):
     def revisions_agree(self) -> None:
         for name, person in self.people.items():
             assert self.do(revision(self.store, name)) == person.revision
-
-
-def run_machine(open_store: Callable[[], Opened], *, examples: int) -> None:
-    class Machine(StoreMachine):
-        def opened(self) -> Opened:
-            return open_store()
-
-    run_state_machine_as_test(
-        Machine,
-        settings=settings(
-            max_examples=examples, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
-        ),
-    )

@@ -1,15 +1,14 @@
 """Writers, and replicas that only read the changes, driven through whatever Hypothesis thinks of, on two servers."""
 
-import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, Protocol
 from uuid import UUID, uuid4
 
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import initialize, precondition, rule
 
+from tests.stores.async_machine import AsyncMachine
 from tests.stores.contract import ChangeFeedStore
 from tests.support.builders import NOON
 from todo.adapters.time_zones import is_time_zone
@@ -18,19 +17,13 @@ from todo.domain.refusals import ChangesForgotten
 from todo.domain.task import Edit, Task, UserId
 from todo.domain.use_cases import Sync, SyncPoint, Tasks
 
-T = TypeVar("T")
-
 LIFETIME = timedelta(days=2)  # of the trash
 SERVERS = st.integers(0, 1)
 ANY = st.integers(0, 10**6)
 
 
-class SyncStore(ChangeFeedStore, UserEraser):
-    pass
-
-
-Opened = tuple[Sequence[Any], Callable[[], Awaitable[None]]]
-"""Two stores on the same tasks, and what closes them."""
+class SyncStore(ChangeFeedStore, UserEraser, Protocol):
+    """What both servers need."""
 
 
 class Replica:
@@ -39,34 +32,15 @@ class Replica:
         self.since: SyncPoint | None = None
 
 
-class SyncMachine(RuleBasedStateMachine):
-    def opened(self) -> Opened:
-        """Called inside the event loop that the stores are used in."""
-        raise NotImplementedError
-
+class SyncMachine(AsyncMachine):
     @initialize()
     def open(self) -> None:
-        self.runner = asyncio.Runner()
-        self.stores, self.close = self.runner.run(self._open())
+        self.stores: Sequence[SyncStore] = self.open_in_loop()  # on the same tasks
         self.owner = UserId(f"{uuid4()}")
         self.now = NOON
         self.writers = [Tasks(store, lambda: self.now, uuid4, is_time_zone) for store in self.stores]
         self.readers = [Sync(store) for store in self.stores]
         self.replicas = [Replica()]
-
-    async def _open(self) -> Opened:
-        return self.opened()
-
-    def teardown(self) -> None:
-        if hasattr(self, "runner"):
-            self.do(self.close())
-            self.runner.close()
-
-    def do(self, act: Awaitable[T]) -> T:
-        async def awaited() -> T:
-            return await act
-
-        return self.runner.run(awaited())
 
     def list(self) -> Sequence[Task]:
         tasks: Sequence[Task] = self.do(self.stores[0].list(self.owner, Selection())).tasks
@@ -143,19 +117,3 @@ class SyncMachine(RuleBasedStateMachine):
             replica.tasks.pop(task_id, None)
         replica.since = page.next
         return page.more
-
-
-def run_sync_machine(open_stores: Callable[[], Opened], examples: int) -> None:
-    class Machine(SyncMachine):
-        def opened(self) -> Opened:
-            return open_stores()
-
-    run_state_machine_as_test(
-        Machine,
-        settings=settings(
-            max_examples=examples,
-            stateful_step_count=30,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )

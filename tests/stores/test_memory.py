@@ -2,8 +2,9 @@ from datetime import timedelta
 
 import pytest
 
+from tests.stores.async_machine import Opened, run_machine
 from tests.stores.contract import LocalTaskStoreContract
-from tests.stores.machine import Opened, run_machine
+from tests.stores.machine import StoreMachine
 from todo.adapters.memory import MemoryTaskStore
 from todo.domain.ports import TaskStore
 
@@ -25,4 +26,4 @@ def test_it_does_what_a_plain_model_does() -> None:
     def open_store() -> Opened:
         return MemoryTaskStore(), close
 
-    run_machine(open_store, examples=25)
+    run_machine(StoreMachine, open_store, examples=25)

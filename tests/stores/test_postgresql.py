@@ -2,8 +2,9 @@ from datetime import timedelta
 
 import pytest
 
+from tests.stores.async_machine import Opened, run_machine
 from tests.stores.contract import LocalTaskStoreContract
-from tests.stores.machine import Opened, run_machine
+from tests.stores.machine import StoreMachine
 from todo.adapters.sql.postgresql.database import PostgresqlDatabase
 from todo.adapters.sql.store import SqlTaskStore
 from todo.domain.ports import TaskStore
@@ -24,4 +25,4 @@ def test_it_does_what_a_plain_model_does(migrated_postgres: str) -> None:
         database = PostgresqlDatabase(migrated_postgres, pool_size=1)
         return SqlTaskStore(database), database.close
 
-    run_machine(open_store, examples=15)
+    run_machine(StoreMachine, open_store, examples=15)

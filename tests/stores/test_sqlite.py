@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.stores.async_machine import Opened, run_machine
 from tests.stores.contract import LocalTaskStoreContract
-from tests.stores.machine import Opened, run_machine
+from tests.stores.machine import StoreMachine
 from tests.support.builders import a_task, add_task, revision, somebody
 from todo.adapters.sql.migrations import upgrade
 from todo.adapters.sql.sqlite.database import SqliteDatabase
@@ -35,7 +36,7 @@ def test_it_does_what_a_plain_model_does(migrated_sqlite: str) -> None:
         database = SqliteDatabase(Path(migrated_sqlite.removeprefix("sqlite:///")))
         return SqlTaskStore(database), database.close
 
-    run_machine(open_store, examples=15)
+    run_machine(StoreMachine, open_store, examples=15)
 
 
 async def test_a_full_disk_needs_the_operator_and_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from tests.stores.sync_machine import LIFETIME, Opened, run_sync_machine
+from tests.stores.async_machine import Opened, run_machine
+from tests.stores.sync_machine import LIFETIME, SyncMachine
 from todo.adapters.memory import MemoryTaskStore
 from todo.adapters.sql.postgresql.database import PostgresqlDatabase
 from todo.adapters.sql.sqlite.database import SqliteDatabase
@@ -16,7 +17,7 @@ def test_in_memory() -> None:
     def open_stores() -> Opened:
         return [MemoryTaskStore(LIFETIME)] * 2, close
 
-    run_sync_machine(open_stores, examples=60)
+    run_machine(SyncMachine, open_stores, examples=60)
 
 
 def test_on_sqlite(migrated_sqlite: str) -> None:
@@ -30,7 +31,7 @@ def test_on_sqlite(migrated_sqlite: str) -> None:
 
         return [SqlTaskStore(first, LIFETIME), SqlTaskStore(second, LIFETIME)], close
 
-    run_sync_machine(open_stores, examples=20)
+    run_machine(SyncMachine, open_stores, examples=20)
 
 
 def test_on_postgresql(migrated_postgres: str) -> None:
@@ -43,4 +44,4 @@ def test_on_postgresql(migrated_postgres: str) -> None:
 
         return [SqlTaskStore(first, LIFETIME), SqlTaskStore(second, LIFETIME)], close
 
-    run_sync_machine(open_stores, examples=20)
+    run_machine(SyncMachine, open_stores, examples=20)
