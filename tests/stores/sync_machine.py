@@ -42,14 +42,14 @@ class SyncMachine(AsyncMachine):
         self.readers = [Sync(store) for store in self.stores]
         self.replicas = [Replica()]
 
-    def list(self) -> Sequence[Task]:
+    def read_list(self) -> Sequence[Task]:
         tasks: Sequence[Task] = self.do(self.stores[0].list(self.owner, Selection())).tasks
         return tasks
 
-    def trash(self) -> Sequence[Any]:
+    def read_trash(self) -> Sequence[Any]:
         return self.do(self.writers[0].trash(self.owner, limit=1000)).tasks
 
-    @rule(days=st.sampled_from([0.001, 1, 29, 31]))
+    @rule(days=st.sampled_from([0.001, 0.001, 1, 29, 31]))
     def wait(self, days: float) -> None:
         self.now += timedelta(days=days)
 
@@ -58,34 +58,36 @@ class SyncMachine(AsyncMachine):
         for _ in range(number):
             self.do(self.writers[server].add(self.owner, Edit(title=f"{uuid4()}")))
 
-    @precondition(lambda self: self.list())
+    @precondition(lambda self: self.read_list())
     @rule(server=SERVERS, which=ANY)
     def change(self, server: int, which: int) -> None:
-        tasks = self.list()
+        tasks = self.read_list()
         self.do(self.writers[server].change(self.owner, tasks[which % len(tasks)].id, Edit(title=f"{uuid4()}")))
 
-    @precondition(lambda self: self.list())
-    @rule(server=SERVERS, which=ANY)
-    def remove(self, server: int, which: int) -> None:
-        tasks = self.list()
-        self.do(self.writers[server].remove(self.owner, tasks[which % len(tasks)].id))
+    @precondition(lambda self: self.read_list())
+    @rule(server=SERVERS, which=st.lists(ANY, min_size=1, max_size=3))
+    def remove(self, server: int, which: list[int]) -> None:
+        for number in which:
+            if tasks := self.read_list():
+                self.do(self.writers[server].remove(self.owner, tasks[number % len(tasks)].id))
 
-    @precondition(lambda self: self.trash())
+    @precondition(lambda self: self.read_trash())
     @rule(server=SERVERS, which=ANY)
     def restore(self, server: int, which: int) -> None:
-        removed = self.trash()
+        removed = self.read_trash()
         self.do(self.writers[server].restore(self.owner, removed[which % len(removed)].task.id))
 
-    @precondition(lambda self: self.trash())
-    @rule(server=SERVERS, which=ANY, all_of_it=st.booleans())
-    def purge(self, server: int, which: int, all_of_it: bool) -> None:
-        removed = self.trash()
-        chosen = None if all_of_it else removed[which % len(removed)].task.id
+    @precondition(lambda self: self.read_trash())
+    @rule(server=SERVERS, which=ANY, chance=st.integers(0, 3))
+    def purge(self, server: int, which: int, chance: int) -> None:
+        removed = self.read_trash()
+        chosen = None if chance == 3 else removed[which % len(removed)].task.id
         self.do(self.writers[server].purge(self.owner, chosen))
 
-    @rule(server=SERVERS)
-    def erase(self, server: int) -> None:
-        self.do(self.stores[server].erase(self.owner))
+    @rule(server=SERVERS, chance=st.integers(0, 5))
+    def erase(self, server: int, chance: int) -> None:
+        if chance == 5:
+            self.do(self.stores[server].erase(self.owner))
 
     @rule()
     def begin_a_replica(self) -> None:
@@ -102,7 +104,7 @@ class SyncMachine(AsyncMachine):
         server = 0
         while self._follow(replica, server, limit):
             server = 1 - server
-        assert sorted(replica.tasks.values()) == sorted(self.list())
+        assert sorted(replica.tasks.values()) == sorted(self.read_list())
 
     def _follow(self, replica: Replica, server: int, limit: int) -> bool:
         """Whether there is more."""

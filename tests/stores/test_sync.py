@@ -17,7 +17,7 @@ def test_in_memory() -> None:
     def open_stores() -> Opened:
         return [MemoryTaskStore(LIFETIME)] * 2, close
 
-    run_machine(SyncMachine, open_stores, examples=60)
+    run_machine(SyncMachine, open_stores, examples=400)
 
 
 def test_on_sqlite(migrated_sqlite: str) -> None:
@@ -31,7 +31,7 @@ def test_on_sqlite(migrated_sqlite: str) -> None:
 
         return [SqlTaskStore(first, LIFETIME), SqlTaskStore(second, LIFETIME)], close
 
-    run_machine(SyncMachine, open_stores, examples=20)
+    run_machine(SyncMachine, open_stores, examples=40)
 
 
 def test_on_postgresql(migrated_postgres: str) -> None:
@@ -44,4 +44,4 @@ def test_on_postgresql(migrated_postgres: str) -> None:
 
         return [SqlTaskStore(first, LIFETIME), SqlTaskStore(second, LIFETIME)], close
 
-    run_machine(SyncMachine, open_stores, examples=20)
+    run_machine(SyncMachine, open_stores, examples=40)
