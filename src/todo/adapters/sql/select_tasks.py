@@ -22,15 +22,17 @@ _IS_OLDER = tuple_(tasks.c.created_at, tasks.c.id) < tuple_(
     bindparam("after_time", type_=tasks.c.created_at.type), bindparam("after_id", type_=tasks.c.id.type)
 )
 
+_IS_DUE = tasks.c.due.is_not(None)
+
 _CONDITIONS: Final[dict[str, ColumnElement[bool]]] = {
     "completed": tasks.c.completed == bindparam("completed"),
     "text": tasks.c.search_text.like(bindparam("text"), escape="/"),
     "first_id": tasks.c.id >= bindparam("first_id"),
     "last_id": tasks.c.id <= bindparam("last_id"),
     "priority": tasks.c.priority == bindparam("priority"),
-    # SQLite takes a partial index only if it is told what it could infer.
+    # A database takes a partial index only if its condition is part of the question.
     "labels": and_(tasks.c.labels_folded.is_not(None), tasks.c.labels_folded.like(bindparam("labels"), escape="/")),
-    "due_from": tasks.c.due_order >= bindparam("due_from"),
+    "due_from": and_(_IS_DUE, tasks.c.due_order >= bindparam("due_from")),
     "due_until": tasks.c.due_order < bindparam("due_until"),
 }
 """What each parameter asks for."""
@@ -55,7 +57,7 @@ def make_parameters(wanted: Selection, after: Position | None) -> dict[str, Any]
     if after is not None:
         given["after_time"], given["after_id"] = after.created_at, after.id
         if wanted.order is Order.BY_DUE:
-            given["after_due"] = after.due
+            given["after_undated" if after.due == NEVER_DUE else "after_due"] = after.due
     return given
 
 
@@ -68,14 +70,17 @@ def select_tasks(order: Order, names: Collection[str]) -> Select[Any]:
     base = select(*columns).where(
         tasks.c.user_id == bindparam("owner"), *(_CONDITIONS[name] for name in names if name in _CONDITIONS)
     )
-    if "after_due" not in names:
+    if order is Order.NEWEST_FIRST:
         return _sort(base.where(_IS_OLDER) if "after_time" in names else base, order)
-    # Of the two parts of what follows, each is the next of one index.
-    due = bindparam("after_due", type_=tasks.c.due_order.type)
-    parts = [
-        _sort(base.where(tasks.c.due_order == due, _IS_OLDER), order),
-        _sort(base.where(tasks.c.due_order > due), order),
-    ]
+    # Each part is read from where it starts in one index: what is due, and behind it what is never due.
+    dated, undated = base.where(_IS_DUE), base.where(tasks.c.due.is_(None))
+    if "after_undated" in names:
+        return _sort(undated.where(_IS_OLDER), Order.NEWEST_FIRST)
+    following = [dated]
+    if "after_due" in names:
+        due = bindparam("after_due", type_=tasks.c.due_order.type)
+        following = [dated.where(tasks.c.due_order == due, _IS_OLDER), dated.where(tasks.c.due_order > due)]
+    parts = [*(_sort(part, order) for part in following), _sort(undated, Order.NEWEST_FIRST)]
     both = union_all(*(select(part.subquery()) for part in parts)).subquery()
     ordered = [both.c[name].desc() if descends else both.c[name] for name, descends in ORDERS[order]]
     return select(both).order_by(*ordered).limit(_LIMIT)

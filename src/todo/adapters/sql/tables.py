@@ -131,8 +131,12 @@ tasks = Table(
     Index("tasks_in_list_order", "user_id", "created_at", "id"),
     Index("tasks_by_state_in_list_order", "user_id", "completed", "created_at", "id"),
     Index("tasks_by_revision", "user_id", "revision"),
-    Index("tasks_by_due", "user_id", "due_order", text("created_at DESC"), text("id DESC")),
     # Partial, so that tasks without the field cost nothing.
+    Index(
+        "tasks_by_due",
+        *("user_id", "due_order", text("created_at DESC"), text("id DESC")),
+        **_where("due IS NOT NULL"),
+    ),
     Index("tasks_by_priority", "user_id", "priority", "created_at", "id", **_where("priority IS NOT NULL")),
     Index("tasks_with_labels", "user_id", "created_at", "id", **_where("labels_folded IS NOT NULL")),
 )

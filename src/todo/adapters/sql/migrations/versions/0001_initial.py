@@ -51,8 +51,9 @@ def upgrade() -> None:
     op.create_index("tasks_in_list_order", "tasks", ["user_id", "created_at", "id"])
     op.create_index("tasks_by_state_in_list_order", "tasks", ["user_id", "completed", "created_at", "id"])
     op.create_index("tasks_by_revision", "tasks", ["user_id", "revision"])
-    op.create_index("tasks_by_due", "tasks", ["user_id", "due_order", sa.text("created_at DESC"), sa.text("id DESC")])
+    by_due: list[str | sa.TextClause] = ["user_id", "due_order", sa.text("created_at DESC"), sa.text("id DESC")]
     for name, columns, condition in (
+        ("tasks_by_due", by_due, sa.text("due IS NOT NULL")),
         ("tasks_by_priority", ["user_id", "priority", "created_at", "id"], sa.text("priority IS NOT NULL")),
         ("tasks_with_labels", ["user_id", "created_at", "id"], sa.text("labels_folded IS NOT NULL")),
     ):
