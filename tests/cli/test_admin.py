@@ -61,6 +61,11 @@ def test_what_was_removed_long_ago_is_forgotten(todo: Todo, empty_database: str)
     assert todo("trash", DATABASE_URL=url).stdout == ""
 
 
+def test_forgetting_makes_no_database(todo: Todo, tmp_path: Path) -> None:
+    assert "has no schema yet" in get_error(todo("db", "purge", DATABASE_URL=sqlite_url(tmp_path / "none.db")))
+    assert not (tmp_path / "none.db").exists()
+
+
 class TestErasingAPerson:
     def test_all_their_tasks_are_gone_while_the_server_runs(
         self, todo: Todo, tmp_path: Path, empty_database: str

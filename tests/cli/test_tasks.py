@@ -145,6 +145,7 @@ def test_what_was_removed_can_be_listed_and_had_back(todo_as_somebody: Todo) -> 
     run = todo("restore", shortest, cake)
     assert (run.returncode, normalize(run.stdout)) == (1, ["ID [ ] Pay rent"])
     assert "None of your removed tasks has an id that begins with" in run.stderr
+    assert "None of your removed tasks" in get_error(todo("restore", ""))
     [restored] = json.loads(todo("restore", plain, "--json").stdout)
     assert restored["title"] == "Plain"
     assert todo("trash").stdout == ""
@@ -157,6 +158,8 @@ def test_what_was_removed_can_be_listed_and_had_back(todo_as_somebody: Todo) -> 
         (["add", "x", "--due", "someday"], "--due: 'someday' is not a date; write today"),
         (["add", "x", "--priority", "urgent"], "'urgent' is not one of 'low', 'medium', 'high', 'none'."),
         (["edit", "0"], "name at least one field to change, such as --due tomorrow"),
+        (["list", "--json", "--search", "a\udcffb"], "--search and --label take up to 500 characters"),
+        (["list", "--search", "x" * 501], "--search and --label take up to 500 characters"),
         (["list", "--due", "overdue", "--done"], "only open tasks are overdue; leave --done out"),
     ],
 )

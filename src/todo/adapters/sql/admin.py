@@ -67,6 +67,8 @@ class DatabaseAdmin:
     async def sweep_trash(self, now: datetime, trash_lifetime: timedelta) -> int:
         """Forgets what everybody's next removal would: for people who remove nothing any more. Returns of how many
         removals something was forgotten."""
+        if self._file is not None and not self._file.exists():
+            raise SchemaMissing  # to open the file would make it
         expired = removed_tasks.c.removed_at <= now - max(trash_lifetime, TOMBSTONE_LIFETIME)
         newest = select(func.max(removed_tasks.c.revision)).where(removed_tasks.c.user_id == users.c.id, expired)
         revision = newest.correlate(users).scalar_subquery()

@@ -90,7 +90,8 @@ class Table:
 
     def _make_cells(self, task: Task, name: str) -> list[str]:
         is_high = task.priority == "high"
-        return [name, "[x]" if task.completed else "[ ]", "!" if is_high else "", format_due_briefly(task, self._now)]
+        due = escape(format_due_briefly(task, self._now))
+        return [name, "[x]" if task.completed else "[ ]", "!" if is_high else "", due]
 
     def _choose_colour(self, task: Task) -> str | None:
         return "red" if is_overdue(task, self._now) else None
@@ -120,8 +121,8 @@ def format_details(task: Task) -> str:
         ("id", str(task.id)),
         ("title", escape(task.title)),
         *(("notes", line) for line in escape_lines(task.notes or "")),
-        ("due", format_due(task, get_now())),
-        ("priority", task.priority or ""),
+        ("due", escape(format_due(task, get_now()))),
+        ("priority", escape(task.priority or "")),
         ("labels", escape(", ".join(task.labels))),
         ("done", "no" if task.completed_at is None else format_time(task.completed_at)),
         ("created", format_time(task.created_at)),

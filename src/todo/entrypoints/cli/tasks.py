@@ -7,6 +7,7 @@ from typing import Any
 
 import rich_click as click
 
+from todo.domain.fields import FORBIDDEN
 from todo.domain.ports import Order, Selection
 from todo.domain.task import Edit, Task
 from todo.entrypoints.cli.dates import find_period, parse_due
@@ -17,6 +18,7 @@ from todo.http_contract.documents import encode_pages, encode_task, encode_tasks
 
 FIRST_SHOWN = 100  # how many tasks of a list are read before the first is printed
 PRIORITIES = ("low", "medium", "high")
+SEARCH_LENGTH = 500  # characters
 
 
 def _field_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -135,6 +137,8 @@ def _read_selection(
 ) -> Selection:
     if is_open and is_done:
         raise click.UsageError("--open and --done exclude each other; give one, or none for all tasks")
+    if any(len(searched) > SEARCH_LENGTH or FORBIDDEN.search(searched) for searched in (text or "", *labels)):
+        raise click.UsageError(f"--search and --label take up to {SEARCH_LENGTH} characters that a task can have")
     if due == "overdue" and is_done:
         raise click.UsageError("only open tasks are overdue; leave --done out")
     due_from, due_until = (None, None) if due is None else find_period(due, get_now().date())

@@ -87,7 +87,7 @@ async def _read_trash(session: Session) -> list[RemovedTask]:
 
 def _find(removed: Sequence[RemovedTask], text: str) -> RemovedTask:
     """Raises NoSuchId."""
-    found = [one for one in removed if str(one.task.id).startswith(text.lower())]
+    found = [one for one in removed if text and str(one.task.id).startswith(text.lower())]
     if len(found) != 1:
         raise NoSuchId(
             f"{'Several of' if found else 'None of'} your removed tasks {'have' if found else 'has'} an id that begins"
