@@ -10,8 +10,9 @@ export type Changes = Schemas["Changes"];
 export type Problem = Schemas["Problem"];
 export type Filter = Omit<NonNullable<operations["listTasks"]["parameters"]["query"]>, "limit" | "cursor">;
 
-/** Something of yours has changed; `token` is one for `changes`. */
+/** Something of yours has changed: ask for the changes since the last ones that you have. */
 export interface ChangeEvent {
+  /** What `next` is once you have them; to go on listening from here, not to ask for changes. */
   token: string;
   revision: number;
 }
@@ -20,6 +21,8 @@ export interface ChangeEvent {
 export class TodoError extends Error {
   constructor(
     readonly problem: Problem,
+    /** Whether the service itself said so, and not a proxy in front of it. */
+    readonly isFromService: boolean,
     /** Seconds after which to try again, if that may help. */
     readonly retryAfter?: number,
   ) {
@@ -72,7 +75,7 @@ export class TodoClient {
   }
 
   async read(id: string): Promise<Task> {
-    return this.#json(`/api/tasks/${id}`);
+    return this.#json(at("tasks", id));
   }
 
   /** A request that was lost can be sent again with the same key: it creates the task only once. */
@@ -82,12 +85,12 @@ export class TodoClient {
 
   /** Fields that are not named stay as they are; null clears one. With a revision, only if the task is still at it. */
   async change(id: string, change: TaskChange, ifRevision?: number): Promise<Task> {
-    return this.#json(`/api/tasks/${id}`, { method: "PATCH", body: change, headers: ifMatch(ifRevision) });
+    return this.#json(at("tasks", id), { method: "PATCH", body: change, headers: ifMatch(ifRevision) });
   }
 
   /** Into the trash. */
   async remove(id: string, ifRevision?: number): Promise<void> {
-    await this.#send(`/api/tasks/${id}`, { method: "DELETE", headers: ifMatch(ifRevision) });
+    await this.#send(at("tasks", id), { method: "DELETE", headers: ifMatch(ifRevision) });
   }
 
   async trash(): Promise<RemovedTask[]> {
@@ -95,20 +98,23 @@ export class TodoClient {
   }
 
   async restore(id: string): Promise<Task> {
-    return this.#json(`/api/trash/${id}/restore`, { method: "POST" });
+    return this.#json(`${at("trash", id)}/restore`, { method: "POST" });
   }
 
   /** Deletes one removed task for good, or all of them. */
   async purge(id?: string): Promise<void> {
-    await this.#send(id === undefined ? "/api/trash" : `/api/trash/${id}`, { method: "DELETE" });
+    await this.#send(id === undefined ? "/api/trash" : at("trash", id), { method: "DELETE" });
   }
 
   async changes(since?: string): Promise<Changes> {
     return this.#json(`/api/changes${format({ since })}`);
   }
 
-  /** Until the token expires, the server stops or the signal says so. Throws if the connection breaks. */
-  async *events(since?: string, signal?: AbortSignal): AsyncGenerator<ChangeEvent, void> {
+  /**
+   * Until the token expires, the server stops or the signal says so. Throws if the connection breaks. `onOpen` is called
+   * once the service listens.
+   */
+  async *events(since?: string, signal?: AbortSignal, onOpen?: () => void): AsyncGenerator<ChangeEvent, void> {
     const response = await this.#send(`/api/events${format({ since })}`, signal === undefined ? {} : { signal });
     const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
     let timer: ReturnType<typeof setTimeout> | undefined;
@@ -120,6 +126,7 @@ export class TodoClient {
         const { done, value } = await Promise.race([reader.read(), silence]);
         clearTimeout(timer);
         if (done) return;
+        onOpen?.();
         const messages = (text + value).split("\n\n");
         text = messages.pop() ?? "";
         for (const message of messages) {
@@ -154,8 +161,7 @@ export class TodoClient {
     let response = await send(first);
     if (response.status === 401) response = await send(await this.#currentToken(first)); // it has expired
     if (response.ok) return response;
-    const retryAfter = response.headers.get("Retry-After");
-    throw new TodoError(await readProblem(response), ...(retryAfter === null ? [] : [Number(retryAfter)]));
+    throw await makeError(response);
   }
 
   /** The token that all requests share. The first that was rejected replaces it. */
@@ -183,9 +189,19 @@ function format(query: Record<string, unknown>): string {
   return pairs.length === 0 ? "" : `?${new URLSearchParams(pairs)}`;
 }
 
+/** The path of a task. An empty id would be the path of all of them. */
+function at(list: "tasks" | "trash", id: string): string {
+  if (id === "") throw new TypeError("The id is empty.");
+  return `/api/${list}/${encodeURIComponent(id)}`;
+}
+
 /** A proxy in front of the service has error pages of its own. */
-async function readProblem(response: Response): Promise<Problem> {
-  if (response.headers.get("Content-Type") === "application/problem+json") return (await response.json()) as Problem;
+async function makeError(response: Response): Promise<TodoError> {
+  const isFromService = response.headers.get("Content-Type") === "application/problem+json";
   const detail = "The service is away; try again in a moment.";
-  return { type: "about:blank", title: response.statusText, status: response.status, detail };
+  const problem: Problem = isFromService
+    ? ((await response.json()) as Problem)
+    : { type: "about:blank", title: response.statusText, status: response.status, detail };
+  const retryAfter = Number(response.headers.get("Retry-After") ?? NaN); // a date counts as none
+  return new TodoError(problem, isFromService, ...(Number.isFinite(retryAfter) ? [Math.max(retryAfter, 0)] : []));
 }

@@ -18,11 +18,17 @@ export interface SyncOptions {
   name?: string;
 }
 
+const IDS = " ids";
 const LONGEST_PAUSE = 30_000; // milliseconds between two attempts to reach the server
+const SHORTEST_PAUSE = 1000; // between two streams of events
+
+/** Statuses that the service will not take back: the operation is given up. */
+const FINAL = [400, 403, 404, 412, 413, 422];
 
 /**
  * A copy of the list that stays up to date. What is done to it shows at once, and is sent when the server can be
- * reached, in that order; each operation is made once, even if a response is lost or the page is loaded again.
+ * reached, in that order; each operation is made once, even if a response is lost or the page is loaded again. (A task
+ * whose creation was answered, but not received, can be made twice if that is sent again more than 24 hours later.)
  */
 export class Sync {
   #client: TodoClient;
@@ -30,7 +36,7 @@ export class Sync {
   #storage: Pick<Storage, "getItem" | "setItem">;
   #key: string;
   #confirmed = new Map<string, Task>();
-  #ids = new Map<string, string>(); // of tasks that were added here: the server's
+  #gone = new Map<string, number>(); // what was removed here, at which revision: an answer on its way may still have it
   #since: string | undefined;
   #end = new AbortController();
   #contact = new AbortController(); // ends when the server can't be reached
@@ -41,7 +47,7 @@ export class Sync {
   constructor(client: TodoClient, options: SyncOptions = {}) {
     this.#client = client;
     this.#options = options;
-    this.#storage = options.storage ?? globalThis.localStorage ?? memory();
+    this.#storage = options.storage ?? findStorage();
     this.#key = `todo-queue ${options.name ?? ""}`.trim();
     globalThis.addEventListener?.("online", this.#onOnline);
     globalThis.addEventListener?.("offline", this.#onOffline);
@@ -98,41 +104,56 @@ export class Sync {
   }
 
   async #run(): Promise<void> {
-    for (let failures = 0; !this.#end.signal.aborted; ) {
+    for (let failures = 0; !this.#isClosed; ) {
+      let asked = 0;
+      failures += 1;
       try {
         this.#contact = new AbortController();
         await this.#pull();
         await this.#flush();
+        if (this.#isClosed) return;
         this.#setOnline(true);
-        failures = 0;
-        const signal = AbortSignal.any([this.#end.signal, this.#contact.signal]);
-        for await (const event of this.#client.events(this.#since, signal)) {
+        const signal = anyOf(this.#end.signal, this.#contact.signal);
+        for await (const event of this.#client.events(this.#since, signal, () => (failures = 0))) {
           if (event.token !== this.#since) await this.#pull();
         }
+        this.#client.forgetToken(); // it has probably expired
       } catch (error) {
-        if (this.#end.signal.aborted) return;
+        if (this.#isClosed) return;
         this.#setOnline(false);
-        const asked = error instanceof TodoError ? (error.retryAfter ?? 0) * 1000 : 0;
-        await this.#pause(Math.max(asked, Math.min(500 * 2 ** failures++, LONGEST_PAUSE)));
+        asked = error instanceof TodoError ? (error.retryAfter ?? 0) * 1000 : 0;
       }
+      const pause = Math.max(asked, SHORTEST_PAUSE * 2 ** Math.max(failures - 1, 0));
+      if (!this.#isClosed) await this.#pause(Math.min(pause, LONGEST_PAUSE));
     }
+  }
+
+  get #isClosed(): boolean {
+    return this.#end.signal.aborted;
   }
 
   async #pull(): Promise<void> {
     for (let more = true; more; ) {
       try {
         const page = await this.#client.changes(this.#since);
-        for (const task of page.changed) this.#confirmed.set(task.id, task);
+        for (const task of page.changed) this.#confirm(task);
         for (const id of page.removed) this.#confirmed.delete(id);
         this.#since = page.next;
         more = page.more;
       } catch (error) {
         if (!(error instanceof TodoError && error.status === 410)) throw error;
         this.#confirmed.clear();
+        this.#gone.clear();
         this.#since = undefined;
       }
     }
     this.#changed();
+  }
+
+  /** Takes what the server says, unless it is older than what is known: answers overtake each other. */
+  #confirm(task: Task): void {
+    const known = this.#confirmed.get(task.id)?.revision ?? this.#gone.get(task.id) ?? 0;
+    if (task.revision > known) this.#confirmed.set(task.id, task);
   }
 
   /** Sends what waits, unless another tab is doing so. Throws if the server can't be reached. */
@@ -141,7 +162,7 @@ export class Sync {
     this.#isSending = true;
     try {
       const locks = globalThis.navigator?.locks;
-      while (this.pending > 0) {
+      while (this.pending > 0 && !this.#isClosed) {
         await (locks === undefined ? this.#sendAll() : locks.request(this.#key, () => this.#sendAll()));
       }
     } finally {
@@ -150,7 +171,7 @@ export class Sync {
   }
 
   async #sendAll(): Promise<void> {
-    for (let operation = this.#queue()[0]; operation !== undefined; operation = this.#queue()[0]) {
+    for (let operation = this.#queue()[0]; operation !== undefined && !this.#isClosed; operation = this.#queue()[0]) {
       const { key } = operation;
       try {
         const task = await this.#send(operation);
@@ -160,9 +181,10 @@ export class Sync {
             .map((one) => this.#rebase(one, operation as Operation, task)),
         );
       } catch (error) {
-        if (!(error instanceof TodoError) || error.status >= 500 || error.status === 429 || error.status === 401) throw error;
+        if (!(error instanceof TodoError && error.isFromService && FINAL.includes(error.status))) throw error;
         this.#save(this.#queue().filter((one) => one.key !== key));
-        this.#options.onRefused?.(operation, error);
+        const refused = operation;
+        report(() => this.#options.onRefused?.(refused, error));
       }
       this.#changed();
     }
@@ -171,28 +193,30 @@ export class Sync {
   async #send(operation: Operation): Promise<Task | undefined> {
     if (operation.kind === "add") {
       const task = await this.#client.add(operation.task, operation.key);
-      this.#ids.set(operation.key, task.id);
-      this.#confirmed.set(task.id, task);
+      this.#rememberId(operation.key, task.id);
+      this.#confirm(task);
       return task;
     }
     try {
       if (operation.kind === "remove") {
         await this.#client.remove(operation.id, operation.revision);
+        this.#gone.set(operation.id, this.#confirmed.get(operation.id)?.revision ?? 0);
         this.#confirmed.delete(operation.id);
         return undefined;
       }
       const task = await this.#client.change(operation.id, operation.change, operation.revision);
-      this.#confirmed.set(task.id, task);
+      this.#confirm(task);
       return task;
     } catch (error) {
-      if (!(error instanceof TodoError)) throw error;
+      if (!(error instanceof TodoError && error.isFromService)) throw error;
       if (operation.kind === "remove" && error.status === 404) return undefined; // the response was lost
       if (operation.kind !== "change" || error.status !== 412) throw error;
       const task = await this.#client.read(operation.id);
       const isDone = Object.entries(operation.change as object).every(
-        ([name, value]) => JSON.stringify(task[name as keyof Task]) === JSON.stringify(value),
+        ([name, value]) => normalize(task[name as keyof Task]) === normalize(value),
       );
       if (!isDone) throw error;
+      this.#confirm(task);
       return task;
     }
   }
@@ -211,8 +235,14 @@ export class Sync {
     else this.#wake();
   }
 
+  /** The server's id of a task that was added here, or in another tab. */
   #resolve(id: string): string {
-    return this.#ids.get(id) ?? id;
+    return this.#read<[string, string]>(IDS).find(([key]) => key === id)?.[1] ?? id;
+  }
+
+  #rememberId(key: string, id: string): void {
+    const ids = [...this.#read<[string, string]>(IDS), [key, id]];
+    this.#storage.setItem(this.#key + IDS, JSON.stringify(ids.slice(-1000)));
   }
 
   #revision(id: string): number | undefined {
@@ -220,7 +250,16 @@ export class Sync {
   }
 
   #queue(): Operation[] {
-    return JSON.parse(this.#storage.getItem(this.#key) ?? "[]") as Operation[];
+    return this.#read<Operation>("");
+  }
+
+  #read<One>(suffix: string): One[] {
+    try {
+      const kept: unknown = JSON.parse(this.#storage.getItem(this.#key + suffix) ?? "[]");
+      return Array.isArray(kept) ? (kept as One[]) : [];
+    } catch {
+      return []; // somebody else's, or damaged
+    }
   }
 
   #save(operations: Operation[]): void {
@@ -228,7 +267,7 @@ export class Sync {
   }
 
   #changed(): void {
-    this.#options.onChange?.();
+    report(() => this.#options.onChange?.());
   }
 
   #setOnline(isOnline: boolean): void {
@@ -262,7 +301,41 @@ function blank(id: string, now: string): Task {
   return { id, title: "", ...none, labels: [], completed: false, user_id: "", ...times, revision: 0 };
 }
 
-function memory(): Pick<Storage, "getItem" | "setItem"> {
+/** Where browsers allow it. */
+function findStorage(): Pick<Storage, "getItem" | "setItem"> {
+  try {
+    if (globalThis.localStorage !== undefined) return globalThis.localStorage;
+  } catch {
+    // blocked
+  }
   const values = new Map<string, string>();
   return { getItem: (key) => values.get(key) ?? null, setItem: (key, value) => void values.set(key, value) };
+}
+
+/** The error of a callback is its owner's, and stops nothing here. */
+function report(callback: () => void): void {
+  try {
+    callback();
+  } catch (error) {
+    console.error(error);
+  }
+}
+
+/** As the service keeps a value: trimmed, and its parts in any order. */
+function normalize(value: unknown): string {
+  return JSON.stringify(value ?? [], (_, part: unknown) => {
+    if (typeof part === "string") return part.trim();
+    const isObject = typeof part === "object" && part !== null && !Array.isArray(part);
+    return isObject ? Object.fromEntries(Object.entries(part).filter(([, one]) => one !== null).sort()) : part;
+  });
+}
+
+/** AbortSignal.any, which browsers have since 2024. */
+function anyOf(...signals: AbortSignal[]): AbortSignal {
+  const both = new AbortController();
+  for (const signal of signals) {
+    if (signal.aborted) both.abort();
+    signal.addEventListener("abort", () => both.abort(), { once: true });
+  }
+  return both.signal;
 }
