@@ -40,6 +40,7 @@ class EventLoopBridge:
             return
         assert self._own is not None
         own, app = self._own
+        scope.setdefault("state", {})["is_bridged"] = True  # no stream outlives the host's loop
 
         async def receive_from_host() -> Any:
             return await _run_in(host, receive())

@@ -1,5 +1,6 @@
 """The stream of events, over a real socket, on SQLite, on PostgreSQL and behind nginx."""
 
+import asyncio
 import json
 import queue
 import socket
@@ -17,6 +18,9 @@ import pytest
 from tests.api.problems import is_problem
 from tests.support.databases import OwnPostgres, postgres_database, sqlite_url
 from tests.support.serving import Person, Server, client, serving, signed
+from todo.domain.ports import ListVersion
+from todo.domain.task import UserId
+from todo.entrypoints.http import events
 
 
 @pytest.fixture
@@ -151,7 +155,15 @@ def test_a_wrong_token_is_400(server: Server, ann: Person) -> None:
     is_problem(server.anybody.get("/api/events"), 401)
 
 
+def test_a_stream_over_http_1_0_is_400(direct_server: Server) -> None:
+    ann = direct_server.person()
+    with socket.create_connection(direct_server.address, timeout=10) as connection:
+        connection.sendall(f"GET /api/events HTTP/1.0\r\nAuthorization: Bearer {ann.token}\r\n\r\n".encode())
+        assert connection.makefile("rb").readline().startswith(b"HTTP/1.1 400 ")
+
+
 def test_head_does_not_listen(ann: Person) -> None:
+    assert ann.api.head("/api/events?since=x").status_code == 400
     response = ann.api.head("/api/events")
     assert (response.status_code, response.headers["content-type"]) == (200, "text/event-stream")
 
@@ -238,6 +250,74 @@ def test_a_server_that_stops_ends_its_streams_within_a_second(tmp_path: Path, wo
         assert server.wait() == 0
         for api in apis:
             api.close()
+
+
+@pytest.mark.parametrize("pipelined", [True, False])
+def test_a_stream_that_begins_while_the_server_stops_ends_too(tmp_path: Path, pipelined: bool) -> None:
+    with serving(tmp_path, sqlite_url(tmp_path / "todo.db")) as server:
+        ann = server.person()
+        asked = f"GET /api/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ann.token}\r\n\r\n".encode()
+        with socket.create_connection(server.address, timeout=10) as connection:
+            connection.sendall(asked * 2 if pipelined else b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert connection.recv(4096)
+            began = time.monotonic()
+            server._process.terminate()
+            if not pipelined:
+                connection.sendall(asked)
+            assert server.wait() == 0
+            assert time.monotonic() - began < 3
+        assert "ERROR" not in server.printed()
+
+
+class Feed:
+    """Knows one person's version, and can fail."""
+
+    def __init__(self) -> None:
+        self.version = ListVersion(None, 0)
+        self.error: Exception | None = None
+        self.looks = 0
+
+    async def versions(self, owners: Any) -> dict[UserId, ListVersion]:
+        self.looks += 1
+        if self.error is not None:
+            raise self.error
+        return dict.fromkeys(owners, self.version)
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "POLL_INTERVAL", 0.02)
+    monkeypatch.setattr(events, "WAKE_INTERVAL", 0.001)
+
+
+@pytest.mark.usefixtures("quick")
+async def test_the_watcher_survives_an_error_that_nobody_foresaw() -> None:
+    feed: Any = Feed()
+    watcher, ann = events.Watcher(feed, 10), UserId("ann")
+    async with watcher.listen(ann) as bell:
+        bell.clear()
+        feed.error = RuntimeError("a bug")
+        await asyncio.sleep(0.1)
+        feed.error, feed.version = None, ListVersion(None, 1)
+        async with asyncio.timeout(5):
+            await bell.wait()
+        assert watcher.get_version(ann) == feed.version
+
+
+@pytest.mark.usefixtures("quick")
+async def test_nothing_is_asked_once_nobody_listens() -> None:
+    feed: Any = Feed()
+    watcher, ann = events.Watcher(feed, 10), UserId("ann")
+    for _ in range(5):
+        async with watcher.listen(ann):
+            await asyncio.sleep(0)
+            watcher.wake(ann)  # in the very turn in which the last one leaves
+            await asyncio.sleep(0)
+    await asyncio.sleep(0.05)
+    before = feed.looks
+    await asyncio.sleep(0.2)
+    assert feed.looks == before
+    assert not [task for task in asyncio.all_tasks() if "_watch" in repr(task)]
 
 
 def test_a_database_that_is_away_delays_events_and_ends_nothing(own_server: OwnPostgres, tmp_path: Path) -> None:

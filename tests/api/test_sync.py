@@ -62,6 +62,8 @@ class TestTrash:
         assert (response.status_code, response.content) == (204, b"")
         is_problem(ann.api.delete(first), 404)
         is_problem(ann.api.post(f"{first}/restore"), 404)
+        is_problem(ann.api.delete("/api/trash/"), 404)  # an address whose id is missing
+        assert len(ann.api.get("/api/trash").json()) == 2
         assert ann.api.delete("/api/trash").status_code == 204
         assert ann.api.get("/api/trash").json() == []
         assert ann.api.delete("/api/trash").status_code == 204

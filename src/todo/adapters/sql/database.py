@@ -59,8 +59,8 @@ class Database(Protocol):
     order is revision order.
     """
 
-    def prepare_read(self, statement: Select[Any]) -> Read:
-        """For what takes no time, such as a row by its key."""
+    def prepare_read(self, statement: Select[Any], *, is_quick: bool = True) -> Read:
+        """``is_quick``: whether it takes no time, such as a row by its key."""
         ...
 
     def prepare_read_beside(self, statement: Select[Any], order: Ordering, beside: Select[Any]) -> ReadBeside:

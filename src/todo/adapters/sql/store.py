@@ -53,7 +53,7 @@ class SqlTaskStore:
         self._version = database.prepare_read(_VERSION)
         self._get_removed = database.prepare_read(removals.GET_REMOVED)
         self._get_remover = database.prepare_read(removals.GET_REMOVER)
-        self._trash = database.prepare_read(removals.TRASH)
+        self._trash = database.prepare_read(removals.TRASH, is_quick=False)
         self._changes = database.prepare_read_beside(
             removals.CHANGES, [("position", False)], removals.VERSION_AND_FORGOTTEN
         )

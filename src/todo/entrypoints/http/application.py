@@ -50,7 +50,7 @@ def make_app(
     long_reads = {"long_reads": asyncio.Semaphore(LONG_READS)}
     controllers = [
         type("Controller", (TaskController,), use_cases | long_reads),
-        type("Controller", (TrashController,), use_cases),
+        type("Controller", (TrashController,), use_cases | long_reads),
         type("Controller", (ChangesController,), use_cases),
         type("Controller", (EventsController,), use_cases),
     ]

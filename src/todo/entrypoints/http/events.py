@@ -14,11 +14,11 @@ from litestar import Controller, get
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from todo.domain.ports import ChangeFeed, ListVersion
-from todo.domain.refusals import Refusal, Unavailable
+from todo.domain.refusals import Unavailable
 from todo.domain.task import UserId
 from todo.domain.use_cases import SyncPoint
 from todo.entrypoints.http.changes import parse_since
-from todo.entrypoints.http.problems import Headers, InvalidRequest
+from todo.entrypoints.http.problems import Headers, InvalidRequest, log_cause
 from todo.entrypoints.http.query import Parameter, read_query
 from todo.entrypoints.http.requests import ApiRequest, invalid_parameter, read_header
 from todo.entrypoints.http.responses import BytesResponse, wait_for_disconnect
@@ -76,7 +76,7 @@ class Watcher:
         self._number += 1
         try:
             await self._look({user})
-            if self._task is None:
+            if self._task is None or self._task.done():
                 self._task = asyncio.create_task(self._watch())
             yield bell
         finally:
@@ -95,16 +95,21 @@ class Watcher:
 
     async def _watch(self) -> None:
         next_poll = time.monotonic() + POLL_INTERVAL
-        while True:
+        while self._bells:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), next_poll - time.monotonic())
+                async with asyncio.timeout(next_poll - time.monotonic()):
+                    await self._wake.wait()
                 await asyncio.sleep(WAKE_INTERVAL)  # several changes in a row are one event
             users, self._woken = self._woken, set()
             self._wake.clear()
             if time.monotonic() >= next_poll:
                 users, next_poll = set(self._bells), time.monotonic() + POLL_INTERVAL
-            with suppress(Refusal):  # the database is away; the next poll will tell what has changed meanwhile
+            try:
                 await self._look(users)
+            except Unavailable:
+                pass  # the database is away; the next poll will tell what has changed meanwhile
+            except Exception as error:  # noqa: BLE001 - everybody who listens depends on this task
+                log_cause(error, {})
 
     async def _look(self, users: set[UserId]) -> None:
         found = await self._feed.versions(users)
@@ -124,10 +129,13 @@ class EventsController(Controller):
     async def stream(self, request: ApiRequest) -> ASGIApp:
         user = request.user
         if request.scope["http_version"] == "1.0":
-            raise InvalidRequest("Read events by HTTP/1.1.", status=505)
+            raise InvalidRequest("Events need HTTP/1.1, between a proxy and the service, too.")
+        if request.scope["state"].get("is_bridged"):
+            raise InvalidRequest("This host can't send events; ask /api/changes from time to time.", status=501)
+        since = _read_since(request)
         if request.scope["state"]["is_head"]:
             return BytesResponse(200, _HEADERS)
-        return _Stream(self.watcher, user, _read_since(request), request.auth)
+        return _Stream(self.watcher, user, since, request.auth)
 
 
 def _read_since(request: ApiRequest) -> SyncPoint | None:

@@ -86,7 +86,8 @@ def respond(request: Request[Any, Any, Any], error: Exception) -> Response[bytes
     """Litestar's handler for every exception."""
     status, headers, body = render(error)
     # An outage is logged when it begins, not again for every request during it.
-    if status >= 500 and (error.__cause__ is not None or not isinstance(error, Unavailable)):
+    is_ours = isinstance(error, InvalidRequest) or (isinstance(error, Unavailable) and error.__cause__ is None)
+    if status >= 500 and not is_ours:
         log_cause(error, request.scope)
     return Response(body, status_code=status, headers={name.decode(): value.decode() for name, value in headers})
 

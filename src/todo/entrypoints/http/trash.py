@@ -1,10 +1,12 @@
 """The routes of the trash."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
 
 from litestar import Controller, delete, get, post
+from litestar.exceptions import NotFoundException
 from litestar.types import ASGIApp
 
 from todo.domain.ports import PAGE_LENGTH, Trash
@@ -22,6 +24,7 @@ from todo.http_contract.sealed_tokens import format_trash_cursor, parse_trash_cu
 class TrashController(Controller):
     path = "/trash"
     tasks: Tasks
+    long_reads: asyncio.Semaphore
 
     @get()
     async def list(self, request: ApiRequest) -> ASGIApp:
@@ -54,13 +57,16 @@ class TrashController(Controller):
 
     @delete(status_code=200)
     async def purge_all(self, request: ApiRequest) -> ASGIApp:
+        if (request.scope.get("raw_path") or b"").endswith(b"/"):
+            raise NotFoundException  # an address whose id is missing: all of it was not meant
         await self.tasks.purge(request.user)
         return BytesResponse(204, [])
 
     async def _pages(self, user: UserId, before: int | None) -> AsyncIterator[Trash]:
         more = True
         while more:
-            page = await self.tasks.trash(user, before=before, limit=PAGE_LENGTH)
+            async with self.long_reads:
+                page = await self.tasks.trash(user, before=before, limit=PAGE_LENGTH)
             yield page
             more = page.more
             before = page.tasks[-1].task.revision if page.tasks else None

@@ -72,7 +72,7 @@ class PostgresqlDatabase:
         self._prepares = "-pooler" not in str(parts.get("host")) if prepare is None else prepare
         self._pool = Pool(url, pool_size, idle_timeout)
 
-    def prepare_read(self, statement: Select[Any]) -> Read:
+    def prepare_read(self, statement: Select[Any], *, is_quick: bool = True) -> Read:  # noqa: ARG002 - another process
         compiled = Compiled(statement, _DIALECT)
         prepared = PreparedStatement(compiled.text, *compiled.parameter_types)
 

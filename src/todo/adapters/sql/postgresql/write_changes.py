@@ -192,7 +192,13 @@ SELECT revision FROM owner
 )
 
 PURGE = PreparedStatement("UPDATE removed_tasks SET content = NULL WHERE user_id = $1 AND id = $2", str, UUID)
-PURGE_ALL = PreparedStatement("UPDATE removed_tasks SET content = NULL WHERE user_id = $1 AND content IS NOT NULL", str)
+PURGE_ALL = PreparedStatement(
+    """
+WITH locked AS (SELECT id FROM removed_tasks WHERE user_id = $1 AND content IS NOT NULL ORDER BY id FOR UPDATE)
+UPDATE removed_tasks SET content = NULL FROM locked WHERE user_id = $1 AND removed_tasks.id = locked.id
+""",
+    str,
+)
 
 ERASE = PreparedStatement(
     """

@@ -75,13 +75,14 @@ class SqliteDatabase:
         self._reader = Worker(file, run_separately)
         self._writer = Worker(file, run_in_one_transaction)
 
-    def prepare_read(self, statement: Select[Any]) -> Read:
+    def prepare_read(self, statement: Select[Any], *, is_quick: bool = True) -> Read:
         rows = _JsonRows(statement)
         compiled = Compiled(select(rows.as_json), _DIALECT)
 
         async def read(given: Parameters) -> Sequence[Row]:
             parameters = compiled.arrange(given)
-            found = await self._look_up(compiled.text, parameters) or await self._read(compiled.text, parameters)
+            found = await self._look_up(compiled.text, parameters) if is_quick else None
+            found = found or await self._read(compiled.text, parameters)
             return rows.decode(found[0][0])
 
         return read

@@ -153,10 +153,8 @@ class HttpProtocol(asyncio.Protocol):
         if len(self._pipeline) == limits.MAX_PIPELINED:
             raise httptools.HttpParserError("too many pipelined requests")
         version = self._parser.get_http_version()
-        if version == "0.9":
-            self._reject(400, _NOT_HTTP)
         if version not in ("1.0", "1.1"):
-            self._reject(505, "Send the request by HTTP/1.1.")
+            self._reject(*((400, _NOT_HTTP) if version == "0.9" else (505, "Send the request by HTTP/1.1.")))
         if version == "1.1" and self._hosts != 1:
             self._reject(400, "A request has one Host field.")  # RFC 9112, section 3.2
         scope = make_scope(self._parser, self._url, self._headers, self._config.root_path)
@@ -198,6 +196,8 @@ class HttpProtocol(asyncio.Protocol):
 
     def _serve(self, cycle: RequestCycle) -> None:
         self._served = cycle
+        if self._is_shutting_down:
+            cycle.end_stream()
         if self._flow.is_writable:
             self._run(cycle)
         else:

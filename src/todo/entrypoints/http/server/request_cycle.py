@@ -72,7 +72,7 @@ class RequestCycle:
         self._received = asyncio.Event()
         self._is_disconnected = False
         self._is_endless = False  # a stream of events, which ends when the server does
-        self._is_stopping = False
+        self._ends_streams = self._is_stopping = False
         self._head = b""
         self._is_chunked = False
         self._remaining = 0  # bytes of the response's body that Content-Length still promises
@@ -101,7 +101,8 @@ class RequestCycle:
         self._received.set()
 
     def end_stream(self) -> None:
-        """Tells the application that its stream of events, if the response is one, has to end."""
+        """Tells the application that its stream of events, if the response is or becomes one, has to end."""
+        self._ends_streams = True
         if self._is_endless:
             self._is_stopping = True
             self._received.set()
@@ -146,6 +147,8 @@ class RequestCycle:
             lines.append(b"transfer-encoding: chunked")
             self._is_endless = known.get(b"content-type") == EVENT_STREAM
             self._batch.active -= self._is_endless
+            if self._ends_streams:
+                self.end_stream()
         elif has_body:
             self._remaining = int(known[b"content-length"])
         if known.get(b"connection") == b"close":
