@@ -89,18 +89,22 @@ def test_from_the_second_loop_on_requests_run_in_one_loop_of_the_bridge(
 
     assert "app" in vars(asgi)  # as hosts look it up
     loops: list[asyncio.AbstractEventLoop] = []
+    bridged: list[bool] = []
 
-    async def app(*_: Any) -> None:
+    async def app(scope: Any, *_: Any) -> None:
         loops.append(asyncio.get_running_loop())
+        bridged.append("is_bridged" in scope.get("state", {}))
 
     bridge = asgi.EventLoopBridge(lambda: app)
     hosts = [asyncio.new_event_loop() for _ in range(3)]
     nothing: Any = None
     for host in (*hosts, hosts[0]):
-        host.run_until_complete(bridge(nothing, nothing, nothing))
+        scope: Any = {"type": "http"}
+        host.run_until_complete(bridge(scope, nothing, nothing))
     assert loops[0] is loops[3] is hosts[0]
     assert loops[1] is loops[2]
     assert loops[1] not in hosts
+    assert bridged == [False, True, True, False]
     loops[1].call_soon_threadsafe(loops[1].stop)
     while loops[1].is_running():
         time.sleep(0.001)

@@ -148,7 +148,7 @@ def test_a_shell_can_complete_commands_and_ids(todo: Todo, tmp_path: Path) -> No
         settings = {"_TODO_COMPLETE": "bash_complete", "COMP_WORDS": line, "COMP_CWORD": str(words)}
         return [answer.partition(",")[2] for answer in run_todo(tmp_path, TODO_USER=user, **settings).stdout.split()]
 
-    assert complete("todo re") == ["rename", "reopen"]
+    assert complete("todo re") == ["rename", "reopen", "restore"]
     assert complete("todo done ") == [task]
     assert complete(f"todo done {task[:6]}") == [task]
     assert complete("todo done zz") == []
