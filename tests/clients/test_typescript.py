@@ -8,7 +8,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -339,67 +339,69 @@ def pages(built: Path) -> Iterator[Pages]:
             thread.join()
 
 
+@contextmanager
+def serving_over_a_network(pages: Pages, tmp_path: Path) -> Iterator[tuple[Server, DatabaseProxy, str]]:
+    """A server, a network before it that can be cut, and the server's URL through that network."""
+    with (
+        serving(tmp_path, sqlite_url(tmp_path / "todo.db"), CORS_ORIGINS=pages.origin) as server,
+        closing(DatabaseProxy(server.address)) as network,
+    ):
+        yield server, network, f"http://127.0.0.1:{network.port}"
+
+
 @browser.needs_browser
 def test_what_one_page_does_the_other_shows_and_a_cut_network_loses_nothing(pages: Pages, tmp_path: Path) -> None:
-    with serving(tmp_path, sqlite_url(tmp_path / "todo.db"), CORS_ORIGINS=pages.origin) as server:
-        ann, network = server.person("ann"), DatabaseProxy(server.address)
-        cut = f"http://127.0.0.1:{network.port}"
-        try:
-            with (
-                pages.open("one", server.url, ann, tmp_path / "one") as one,
-                pages.open("two", cut, ann, tmp_path / "two") as two,
-            ):
-                for page in (one, two):
-                    page.wait_for("sync.isOnline", True)
-                one.run("sync.add({title: 'First'})")
-                assert two.wait_for("titles()", ["First"]) < 1
-                two.run("sync.change(find('First'), {title: 'Changed'})")
-                assert one.wait_for("titles()", ["Changed"]) < 1
+    with serving_over_a_network(pages, tmp_path) as (server, network, cut):
+        ann = server.person("ann")
+        with (
+            pages.open("one", server.url, ann, tmp_path / "one") as one,
+            pages.open("two", cut, ann, tmp_path / "two") as two,
+        ):
+            for page in (one, two):
+                page.wait_for("sync.isOnline", True)
+            one.run("sync.add({title: 'First'})")
+            assert two.wait_for("titles()", ["First"]) < 1
+            two.run("sync.change(find('First'), {title: 'Changed'})")
+            assert one.wait_for("titles()", ["Changed"]) < 1
 
-                network.inject(Fault.RESET)
-                two.wait_for("sync.isOnline", False)
-                two.run("sync.add({title: 'Offline'})")
-                two.run("sync.change(find('Offline'), {completed: true})")
-                two.run("sync.change(find('Changed'), {priority: 'high'})")
-                one.run("sync.add({title: 'Meanwhile'})")
-                assert two.run("[titles(), sync.pending]") == [["Changed", "Offline"], 3]
-                assert one.run("titles()") == ["Changed", "Meanwhile"]
-                network.inject(Fault.NONE)
-                whole = ["Changed", "Meanwhile", "Offline"]
-                two.wait_for("[titles(), sync.pending, sync.isOnline]", [whole, 0, True])
-                one.wait_for("titles()", whole)
+            network.inject(Fault.RESET)
+            two.wait_for("sync.isOnline", False)
+            two.run("sync.add({title: 'Offline'})")
+            two.run("sync.change(find('Offline'), {completed: true})")
+            two.run("sync.change(find('Changed'), {priority: 'high'})")
+            one.run("sync.add({title: 'Meanwhile'})")
+            assert two.run("[titles(), sync.pending]") == [["Changed", "Offline"], 3]
+            assert one.run("titles()") == ["Changed", "Meanwhile"]
+            network.inject(Fault.NONE)
+            whole = ["Changed", "Meanwhile", "Offline"]
+            two.wait_for("[titles(), sync.pending, sync.isOnline]", [whole, 0, True])
+            one.wait_for("titles()", whole)
 
-                # What another has changed meanwhile is not overwritten.
-                network.inject(Fault.RESET)
-                two.wait_for("sync.isOnline", False)
-                two.run("sync.change(find('Meanwhile'), {title: 'Mine'})")
-                one.run("sync.change(find('Meanwhile'), {title: 'Theirs'})")
-                one.wait_for("sync.pending", 0)
-                network.inject(Fault.NONE)
-                two.wait_for("[titles(), refused]", [["Changed", "Offline", "Theirs"], [["change", 412]]])
-            tasks = {task["title"]: task for task in ann.tasks()}
-            assert sorted(tasks) == ["Changed", "Offline", "Theirs"]
-            assert (tasks["Offline"]["completed"], tasks["Changed"]["priority"]) == (True, "high")
-        finally:
-            network.close()
+            # What another has changed meanwhile is not overwritten.
+            network.inject(Fault.RESET)
+            two.wait_for("sync.isOnline", False)
+            two.run("sync.change(find('Meanwhile'), {title: 'Mine'})")
+            one.run("sync.change(find('Meanwhile'), {title: 'Theirs'})")
+            one.wait_for("sync.pending", 0)
+            network.inject(Fault.NONE)
+            two.wait_for("[titles(), refused]", [["Changed", "Offline", "Theirs"], [["change", 412]]])
+        tasks = {task["title"]: task for task in ann.tasks()}
+        assert sorted(tasks) == ["Changed", "Offline", "Theirs"]
+        assert (tasks["Offline"]["completed"], tasks["Changed"]["priority"]) == (True, "high")
 
 
 @browser.needs_browser
 def test_what_waits_survives_a_reload(pages: Pages, tmp_path: Path) -> None:
-    with serving(tmp_path, sqlite_url(tmp_path / "todo.db"), CORS_ORIGINS=pages.origin) as server:
-        ann, network = server.person("ann"), DatabaseProxy(server.address)
-        cut = f"http://127.0.0.1:{network.port}"
-        try:
-            with pages.open("one", cut, ann, tmp_path / "one") as page:
-                page.wait_for("sync.isOnline", True)
-                network.inject(Fault.RESET)
-                page.wait_for("sync.isOnline", False)
-                page.run("sync.add({title: 'Offline'})")
-                page.run("void setTimeout(() => location.reload(), 50)")
-                page.wait_for("[titles(), sync.isOnline]", [["Offline"], False])
-                assert ann.tasks() == []
-                network.inject(Fault.NONE)
-                page.wait_for("[titles(), sync.pending]", [["Offline"], 0])
-            assert [task["title"] for task in ann.tasks()] == ["Offline"]
-        finally:
-            network.close()
+    with serving_over_a_network(pages, tmp_path) as (server, network, cut):
+        ann = server.person("ann")
+        with pages.open("one", cut, ann, tmp_path / "one") as page:
+            page.wait_for("sync.isOnline", True)
+            network.inject(Fault.RESET)
+            page.wait_for("sync.isOnline", False)
+            page.run("sync.add({title: 'Offline'})")
+            page.run("void setTimeout(() => location.reload(), 50)")
+            page.wait_for("[titles(), sync.isOnline]", [["Offline"], False])
+            assert ann.tasks() == []
+            network.inject(Fault.NONE)
+            page.wait_for("[titles(), sync.pending]", [["Offline"], 0])
+        assert [task["title"] for task in ann.tasks()] == ["Offline"]

@@ -1,4 +1,4 @@
-"""Writers, and replicas that only read the changes, driven through whatever Hypothesis thinks of, on two servers."""
+"""Writers, and replicas that only read the changes, driven by Hypothesis, on two servers."""
 
 from collections.abc import Sequence
 from datetime import timedelta

@@ -171,7 +171,7 @@ class MemoryTaskStore:
         return stored
 
     def _forget(self, owner: UserId, now: datetime) -> None:
-        """Whatever has been kept for long enough."""
+        """Everything that has been kept for long enough."""
         for removal in [one for one in self._removals.values() if one.owner == owner]:
             if removal.removed_at <= now - max(self._trash_lifetime, TOMBSTONE_LIFETIME):
                 del self._removals[removal.task_id]

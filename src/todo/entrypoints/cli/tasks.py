@@ -90,7 +90,7 @@ async def edit(session: Session, task_id: str, title: str | None, *, as_json: bo
 @click.command("list")
 @click.option("--open", "is_open", is_flag=True, help="Only open tasks.")
 @click.option("--done", "is_done", is_flag=True, help="Only completed tasks.")
-@click.option("--search", "text", metavar="TEXT", help="Only tasks with TEXT in title or notes, whatever its case.")
+@click.option("--search", "text", metavar="TEXT", help="Only tasks with TEXT in title or notes; case is ignored.")
 @click.option(
     "--due",
     type=click.Choice(("today", "week", "overdue")),
