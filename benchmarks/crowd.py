@@ -8,17 +8,14 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from uuid import uuid4
 
 import psutil
-import psycopg
 from tests.support.databases import migrated, postgres_database, postgres_server
 from tests.support.serving import serving, signed
 
-from benchmarks.side_by_side import COLUMNS
+from benchmarks.side_by_side import fill
 from benchmarks.unknown_kids import Address, percentile
 
 PEOPLE = 50
@@ -28,21 +25,6 @@ MEMORY = 250
 """MB."""
 SLOWEST = 250
 """Milliseconds."""
-
-
-def fill(url: str) -> None:
-    began = datetime.now(UTC) - timedelta(days=30)
-    with psycopg.connect(url, autocommit=True) as connection, connection.cursor() as cursor:
-        cursor.executemany(
-            "INSERT INTO users (id, epoch, revision) VALUES (%s, %s, %s)",
-            [(f"person-{person}", uuid4(), EACH) for person in range(PEOPLE)],
-        )
-        with cursor.copy(f"COPY tasks ({', '.join(COLUMNS)}) FROM STDIN") as copy:
-            for person in range(PEOPLE):
-                for number in range(EACH):
-                    title, at = f"Task number {number}: write the weekly report", began + timedelta(seconds=number)
-                    copy.write_row((f"person-{person}", uuid4(), title, title.casefold(), False, at, at, number + 1))
-        cursor.execute("VACUUM ANALYZE")
 
 
 async def whole(address: Address, token: str) -> int:
@@ -86,7 +68,7 @@ async def crowd(address: Address, tokens: Sequence[str], path: str) -> list[floa
 def main() -> None:
     slowest = memory = 0.0
     with TemporaryDirectory() as name, postgres_server(Path(name)) as postgres, postgres_database(postgres) as url:
-        fill(migrated(url))
+        fill(migrated(url), [(f"person-{person}", EACH) for person in range(PEOPLE)])
         with serving(Path(name), url) as server:
             tokens = [signed({"sub": f"person-{person}"}) for person in range(PEOPLE)]
             ann = server.person("person-0")

@@ -33,6 +33,7 @@ PEOPLE, EACH, MANY = 100, 100, 10_000
 SERVER_CORE, LOAD_CORE = {1}, {0}
 TOKENS = {f"person-{n}": signed({"sub": f"person-{n}", "exp": 2**33}) for n in range(PEOPLE)}
 BIG = "somebody with many"
+EVERYBODY = [(f"person-{n}", EACH) for n in range(PEOPLE)] + [(BIG, MANY)]
 TOKENS[BIG] = signed({"sub": BIG, "exp": 2**33})
 
 COLUMNS = ("user_id", "id", "title", "search_text", "labels", "completed", "created_at", "updated_at", "revision")
@@ -105,9 +106,8 @@ class Rival:
         return sum(process.memory_info().rss for process in self.processes()) / 2**20
 
 
-def fill(url: str, *, is_ours: bool) -> None:
-    """Everybody's tasks, past the servers."""
-    people = [(f"person-{n}", EACH) for n in range(PEOPLE)] + [(BIG, MANY)]
+def fill(url: str, people: Sequence[tuple[str, int]], *, is_ours: bool = True) -> None:
+    """The tasks of people (names, and how many), past the servers."""
     began = datetime.now(UTC) - timedelta(days=30)
     rows = [
         (uuid4(), who, f"Task number {n}: write the weekly report", began + timedelta(seconds=n), n + 1)
@@ -248,9 +248,9 @@ def rivals(directory: Path) -> Iterator[list[Rival]]:
         file = sqlite_url(directory / "todo.db")
         for url in (databases[0], file):
             migrated(url)
-            fill(url, is_ours=True)
+            fill(url, EVERYBODY)
         for url in databases[1:]:
-            fill(url, is_ours=False)
+            fill(url, EVERYBODY, is_ours=False)
         taking_part = [
             Rival("todo", todo, databases[0]),
             Rival("floor", [python, "-m", "benchmarks.peers.floor"], databases[1]),

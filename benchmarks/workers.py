@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 from tests.support.databases import migrated, sqlite_url
 
-from benchmarks.side_by_side import Rival, fill, measured, requests_of
+from benchmarks.side_by_side import EVERYBODY, Rival, fill, measured, requests_of
 
 ROUNDS = 5
 SECONDS = 4
@@ -20,7 +20,7 @@ LEAST = 1.6
 def main() -> None:
     with TemporaryDirectory() as name:
         url = migrated(sqlite_url(Path(name) / "todo.db"))
-        fill(url, is_ours=True)
+        fill(url, EVERYBODY)
         todo: list[str | Path] = [Path(sys.executable).with_name("todo"), "serve", "--port", "PORT", "--workers"]
         cores = os.sched_getaffinity(0)
         rivals = [
