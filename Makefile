@@ -3,12 +3,12 @@ BIN := .venv/bin
 
 FAST := tests/domain tests/http_contract tests/stores tests/adapters tests/test_settings.py
 
-.PHONY: serve test test-lowest test-latest check soak bench bench-scale lock format
+.PHONY: serve test test-lowest test-latest check soak bench bench-scale lock format web screenshots
 
 serve: .venv/ready  ## Serve the API, on SQLite unless DATABASE_URL says otherwise.
 	$(BIN)/todo serve
 
-test: .venv/ready tests/better_auth/node_modules tests/openapi_tools/node_modules  ## Run all tests, two at a time.
+test: .venv/ready tests/better_auth/node_modules tests/node_tools/node_modules  ## Run all tests, two at a time.
 	$(BIN)/pytest -n 2 --dist worksteal --cov --cov-report=term-missing:skip-covered
 
 test-lowest: .venv-lowest/ready  ## Run the fast tests with the lowest versions that pyproject.toml allows.
@@ -27,7 +27,7 @@ soak: .venv/ready  ## Run the long tests: kills, crowds, an hour of load (SOAK_S
 	$(BIN)/pytest soak -s -v
 
 bench: .venv/ready benchmarks/.venv/ready  ## Measure what docs/performance.md promises. Takes ten minutes, needs wrk.
-	failed=; for name in side_by_side crowd workers unknown_kids command_line; do \
+	failed=; for name in side_by_side crowd workers unknown_kids command_line web_page; do \
 	  $(BIN)/python -m benchmarks.$$name || failed="$$failed $$name"; done; test -z "$$failed"
 
 bench-scale: .venv/ready  ## Measure with ten million tasks. Takes a quarter of an hour and 10 GB.
@@ -36,6 +36,15 @@ bench-scale: .venv/ready  ## Measure with ten million tasks. Takes a quarter of 
 format: .venv/ready  ## Format, and fix what the linter can fix.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+WEB := src/todo/entrypoints/http/static/web
+
+web: tests/node_tools/node_modules  ## Compile the TypeScript client for the web page, which has a copy of it.
+	tests/node_tools/node_modules/.bin/tsc -p clients/typescript --outDir clients/typescript/dist
+	cp clients/typescript/dist/client.js clients/typescript/dist/sync.js $(WEB)
+
+screenshots: .venv/ready  ## Take the screenshots of the web page again. Needs Chromium.
+	$(BIN)/python -m tests.web.screenshots
 
 COMPILE := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header
 
@@ -47,9 +56,9 @@ lock: .venv/ready  ## Update the lock files (of the service, and with the tools 
 tests/better_auth/node_modules: tests/better_auth/package-lock.json
 	if command -v npm >/dev/null; then cd tests/better_auth && npm ci --loglevel=error && touch node_modules; fi
 
-# Linters of the OpenAPI document, and generators of clients, in the same way.
-tests/openapi_tools/node_modules: tests/openapi_tools/package-lock.json
-	if command -v npm >/dev/null; then cd tests/openapi_tools && npm ci --loglevel=error && touch node_modules; fi
+# Linters of the OpenAPI document, generators of clients, and tests of the page, in the same way.
+tests/node_tools/node_modules: tests/node_tools/package-lock.json
+	if command -v npm >/dev/null; then cd tests/node_tools && npm ci --loglevel=error && touch node_modules; fi
 
 # FastAPI with SQLModel, to compare the service with.
 benchmarks/.venv/ready: benchmarks/peers/requirements.txt

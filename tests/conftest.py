@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from playwright.sync_api import Browser
 
+from tests.support import browser
 from tests.support.certificates import Certificate, self_signed
 from tests.support.databases import (
     OwnPostgres,
@@ -85,6 +87,12 @@ def postgresql_server(postgres: PostgresServer, tmp_path_factory: pytest.TempPat
         postgres_database(postgres) as url,
         serving(tmp_path_factory.mktemp("server"), url, CORS_ORIGINS=ORIGINS) as running,
     ):
+        yield running
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with browser.launch() as running:
         yield running
 
 

@@ -14,6 +14,8 @@ from todo.entrypoints.cli.output import NEWER_SCHEMA, print_error
 from todo.entrypoints.cli.target import find_user, get_env_file, is_loopback, load_server_settings
 from todo.settings import InvalidSetting, ServerSettings
 
+LINK_LIFETIME = timedelta(days=7)  # of the token in the link to the web page
+
 
 @program.cli.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
@@ -54,13 +56,17 @@ async def _upgrade(settings: ServerSettings) -> bool:
 
 
 def _greet(settings: ServerSettings, url: str) -> None:
+    page = url
     if settings.uses_own_secret:
-        token = sign_token(settings, find_user(), timedelta(hours=1))
+        token = sign_token(settings, find_user(), LINK_LIFETIME)
+        page += f"/#token={token}"
     else:
         program = [sys.executable, "-m", "todo"] if sys.argv[0].endswith(".py") else sys.argv[:1]
         token = "<a token of your issuer>" if settings.key_set_url else f"$({shlex.join(program)} token)"
+    click.echo(f"Serving on {url}")
+    if settings.web:
+        click.echo(f"Web page:  {page}")
     click.echo(
-        f"Serving on {url}\n"
         f"API docs:  {url}/docs\n"
         f"Database:  {settings.database_file or 'PostgreSQL'}\n"
         f'Try it:    curl -H "Authorization: Bearer {token}" {url}/api/tasks'

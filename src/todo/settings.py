@@ -56,6 +56,7 @@ class ServerSettings(_Settings, frozen=True, kw_only=True):
     """For which what was removed can be restored; with 0 it can't."""
     access_log: bool = True
     log_hash_key: str | None = None  # keys the hashes of user ids in the log; without it each process makes its own
+    web: bool = True
     metrics: bool = False
     tracing: bool = False
     better_auth_url: str | None = None
@@ -91,14 +92,20 @@ class ServerSettings(_Settings, frozen=True, kw_only=True):
 
     @property
     def key_set_url(self) -> str | None:
-        """Where the issuer publishes its keys; None if tokens are signed with a shared secret.
+        """Where the issuer publishes its keys; None if tokens are signed with a shared secret."""
+        return self.jwt_jwks_url or self._format_issuer_url("jwks")
 
-        As Better Auth does, takes a URL with a path for one that has its API there, not at /api/auth.
-        """
-        if self.jwt_jwks_url is not None or self.better_auth_url is None:
-            return self.jwt_jwks_url
+    @property
+    def token_url(self) -> str | None:
+        """Where people who are signed in to Better Auth get their token."""
+        return self._format_issuer_url("token")
+
+    def _format_issuer_url(self, name: str) -> str | None:
+        """As Better Auth does, takes a URL with a path for one that has its API there, not at /api/auth."""
+        if self.better_auth_url is None:
+            return None
         path = urlsplit(self.better_auth_url).path.rstrip("/")
-        return f"{_parse_origin(self.better_auth_url)}{path or '/api/auth'}/jwks"
+        return f"{_parse_origin(self.better_auth_url)}{path or '/api/auth'}/{name}"
 
     @property
     def issuers(self) -> tuple[str, ...]:

@@ -10,12 +10,12 @@ import pytest
 from tests.support.databases import sqlite_url
 from tests.support.serving import serving
 
-TOOLS = Path(__file__).parents[1] / "openapi_tools"
+TOOLS = Path(__file__).parents[1] / "node_tools"
 BINARIES = TOOLS / "node_modules" / ".bin"
 
 pytestmark = pytest.mark.skipif(
     not os.environ.get("CI") and (shutil.which("node") is None or not BINARIES.is_dir()),
-    reason="needs Node.js and `make tests/openapi_tools/node_modules`",
+    reason="needs Node.js and `make tests/node_tools/node_modules`",
 )
 
 

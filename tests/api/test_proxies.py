@@ -13,7 +13,6 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support import browser
 from tests.support.certificates import Certificate
 from tests.support.databases import free_port, migrated, sqlite_url
 from tests.support.reverse_proxies import APACHE, CADDY, DEPLOY, ROOT, SYSTEMD, nginx, running
@@ -93,14 +92,6 @@ def test_caddy_works_with_the_configuration_in_the_docs(tmp_path: Path, monkeypa
 def test_it_is_http_2(nginx_server: Server) -> None:
     command = ["curl", "-sk", "--http2", "-o", "/dev/null", "-w", "%{http_version}", f"{nginx_server.url}/health/live"]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "2"
-
-
-@browser.needs_browser
-@pytest.mark.parametrize("path", ["/docs", "/docs/"])
-def test_the_docs_are_shown_below_a_path(nginx_server: Server, tmp_path: Path, path: str) -> None:
-    document = browser.render(nginx_server.url + path, tmp_path)
-    assert "List your tasks" in document
-    assert "/todo" in document
 
 
 @pytest.mark.skipif(SYSTEMD is None and not os.environ.get("CI"), reason="needs systemd-analyze")

@@ -1,7 +1,8 @@
 // A stock Better Auth on a free port of loopback, for the tests. Its first line of output is its address.
 //
 // The argument is JSON: {"ids": "uuid"} and {"alg": "ES256"} as one would configure them, {"cookies": true} for
-// session cookies that are JWTs; {"files": "/a/folder"} has it serve a front end's. A line "rotate" on standard input ends the life of all keys that sign.
+// session cookies that are JWTs; {"files": "/a/folder"} has it serve a front end's; {"allows_other_origins": true} lets
+// pages of other origins read its tokens. A line "rotate" on standard input ends the life of all keys that sign.
 
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
@@ -17,6 +18,10 @@ const tables = { user: [], session: [], account: [], verification: [], jwks: [] 
 
 let handler;
 const server = createServer((request, response) => {
+  if (asked.allows_other_origins && request.headers.origin) {
+    response.setHeader("Access-Control-Allow-Origin", request.headers.origin);
+    response.setHeader("Access-Control-Allow-Credentials", "true");
+  }
   if (!asked.files || request.url.startsWith("/api/")) return handler(request, response);
   return readFile(join(asked.files, basename(request.url))).then(
     (content) => {

@@ -148,6 +148,10 @@ class TestTheDefaults:
             curl = re.search("curl .*", server.greeting)
             assert curl is not None
             assert f"{server.url}/docs" in server.greeting
+            page = re.search(r"Web page: +(\S+)/#token=(\S+)", server.greeting)
+            assert page is not None
+            assert page[1] == server.url
+            assert f"Bearer {page[2]}" in curl[0]
             run = subprocess.run(f"{curl[0]} -sS", shell=True, capture_output=True, text=True, check=True)
             assert run.stdout == "[]"
             token = todo("token", TODO_USER="ann").stdout.strip()

@@ -2,19 +2,20 @@
 
 import json
 import os
-import queue
 import shutil
 import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 import pytest
+from playwright.sync_api import Browser, Page
 
 from tests.support import browser
 from tests.support.database_proxy import DatabaseProxy, Fault
@@ -24,11 +25,12 @@ from todo.entrypoints.http.openapi import make_document
 
 ROOT = Path(__file__).parents[2]
 CLIENT = ROOT / "clients" / "typescript"
-BINARIES = ROOT / "tests" / "openapi_tools" / "node_modules" / ".bin"
+WEB = ROOT / "src" / "todo" / "entrypoints" / "http" / "static" / "web"
+BINARIES = ROOT / "tests" / "node_tools" / "node_modules" / ".bin"
 
 pytestmark = pytest.mark.skipif(
     not os.environ.get("CI") and (shutil.which("node") is None or not BINARIES.is_dir()),
-    reason="needs Node.js and `make tests/openapi_tools/node_modules`",
+    reason="needs Node.js and `make tests/node_tools/node_modules`",
 )
 
 
@@ -49,6 +51,12 @@ def test_its_types_are_those_of_the_openapi_document(tmp_path: Path) -> None:
     (tmp_path / "openapi.json").write_bytes(msgspec.json.encode(make_document("/")))
     run(tmp_path, BINARIES / "openapi-typescript", "openapi.json", "-o", "api.ts")
     assert (tmp_path / "api.ts").read_text() == (CLIENT / "src" / "api.ts").read_text()
+
+
+@pytest.mark.parametrize("name", ["client.js", "sync.js"])
+def test_the_web_page_has_its_code(built: Path, name: str) -> None:
+    """If not, `make web` compiles it again."""
+    assert (WEB / name).read_text() == (built / name).read_text()
 
 
 IN_NODE = """
@@ -100,6 +108,37 @@ assert.deepEqual(titles(sync.tasks.values()), ["Buy milk", "Local", "Other"]);
 sync.remove(id);
 await until(() => sync.pending === 0);
 assert.deepEqual(titles(await client.list()), ["Buy milk", "Other"]);
+
+// What was removed is brought back, also before anything was sent.
+const removed = sync.tasks.get(other.id);
+sync.remove(other.id);
+await until(() => sync.pending === 0);
+assert.deepEqual(titles(sync.tasks.values()), ["Buy milk"]);
+sync.restore(removed);
+assert.deepEqual(titles(sync.tasks.values()), ["Buy milk", "Other"]);
+await until(() => sync.pending === 0);
+const unsent = sync.add({ title: "Unsent" });
+const undone = sync.tasks.get(unsent);
+sync.remove(unsent);
+sync.restore(undone);
+sync.change(unsent, { completed: true });
+await until(() => sync.pending === 0);
+assert.deepEqual(titles(await client.list()), ["Buy milk", "Other", "Unsent"]);
+assert.equal((await client.read(sync.resolve(unsent))).completed, true);
+assert.deepEqual(refused, []);
+
+// A change of what was seen before the changes of this copy is made; before those of others, it is refused.
+const seen = sync.tasks.get(other.id).revision;
+sync.change(other.id, { priority: "low" });
+await until(() => sync.pending === 0);
+sync.change(other.id, { priority: "high" }, seen);
+await until(() => sync.pending === 0);
+assert.equal((await client.change(other.id, { notes: "theirs" })).priority, "high");
+await until(() => sync.tasks.get(other.id).notes === "theirs");
+sync.change(other.id, { notes: "mine" }, seen);
+await until(() => sync.pending === 0);
+assert.deepEqual(refused.pop(), ["change", 412]);
+assert.equal(sync.tasks.get(other.id).notes, "theirs");
 
 sync.add({ title: "" });
 await until(() => sync.pending === 0);
@@ -243,97 +282,65 @@ PAGE = """<!doctype html><title>todo</title><script type="module">
 import { Sync, TodoClient } from "./index.js";
 const [url, token, name] = JSON.parse(decodeURIComponent(location.hash.slice(1)));
 const client = new TodoClient({ url, getToken: async () => token });
-const refused = [];
-const sync = new Sync(client, { name, onRefused: (operation, error) => refused.push([operation.kind, error.status]) });
-const titles = () => [...sync.tasks.values()].map((task) => task.title).sort();
-const find = (title) => [...sync.tasks.values()].find((task) => task.title === title).id;
-for (;;) {
-  const code = await (await fetch(`/next?${name}`)).text();
-  if (code === "") {
-    await new Promise((resolve) => setTimeout(resolve, 5));
-    continue;
-  }
-  let answer;
-  try {
-    const run = new Function("sync", "titles", "find", "refused", `return (${code})`);
-    answer = await run(sync, titles, find, refused);
-  } catch (error) { answer = { error: String(error) }; }
-  await fetch(`/answer?${name}`, { method: "POST", body: JSON.stringify(answer ?? null) });
-}
+window.refused = [];
+const onRefused = (operation, error) => refused.push([operation.kind, error.status]);
+window.sync = new Sync(client, { name, onRefused });
+window.titles = () => [...sync.tasks.values()].map((task) => task.title).sort();
+window.find = (title) => [...sync.tasks.values()].find((task) => task.title === title).id;
 </script>"""
 
 
 class Pages:
-    """Serves the page, and runs code in those that are open."""
+    """Opens the page, for a person and at a URL of the service."""
 
-    def __init__(self, port: int) -> None:
-        self.origin = f"http://127.0.0.1:{port}"
-        self.codes: dict[str, queue.Queue[str]] = {}
-        self.answers: dict[str, queue.Queue[Any]] = {}
+    def __init__(self, browser: Browser, origin: str) -> None:
+        self.origin = origin
+        self._browser = browser
 
     @contextmanager
-    def open(self, name: str, url: str, person: Person, profile: Path) -> Iterator["OpenPage"]:
-        self.codes[name], self.answers[name] = queue.Queue(), queue.Queue()
-        arguments = json.dumps([url, person.token, name]).replace('"', "%22").replace(" ", "")
-        with browser.showing(f"{self.origin}/page.html#{arguments}", profile):
-            yield OpenPage(self, name)
+    def open(self, name: str, url: str, person: Person) -> Iterator["OpenPage"]:
+        context = self._browser.new_context()
+        page = context.new_page()
+        page.goto(f"{self.origin}/page.html#{quote(json.dumps([url, person.token, name]))}")
+        yield OpenPage(page)
+        context.close()
 
 
 class OpenPage:
-    def __init__(self, pages: Pages, name: str) -> None:
-        self._pages, self._name = pages, name
+    def __init__(self, page: Page) -> None:
+        self._page = page
 
-    def run(self, code: str, timeout: float = 30) -> Any:
-        self._pages.codes[self._name].put(code)
-        return self._pages.answers[self._name].get(timeout=timeout)
+    def run(self, code: str) -> Any:
+        return self._page.evaluate(code)
+
+    def reload(self) -> None:
+        self._page.reload()
 
     def wait_for(self, code: str, expected: Any, seconds: float = 20) -> float:
         """Returns how long it took."""
-        began, found = time.monotonic(), None
-        while found != expected:
+        began = time.monotonic()
+        while (found := self.run(code)) != expected:
             assert time.monotonic() - began < seconds, found
-            with suppress(queue.Empty):  # a page that was just left may have taken it
-                found = self.run(code, timeout=3)
+            self._page.wait_for_timeout(5)
         return time.monotonic() - began
 
 
 @pytest.fixture
-def pages(built: Path) -> Iterator[Pages]:
+def pages(built: Path, chromium: Browser) -> Iterator[Pages]:
     (built / "page.html").write_text(PAGE)
 
     class Handler(SimpleHTTPRequestHandler):
         def __init__(self, *arguments: Any) -> None:
             super().__init__(*arguments, directory=str(built))
 
-        def do_GET(self) -> None:
-            path, _, name = self.path.partition("?")
-            if path != "/next":
-                super().do_GET()
-                return
-            code = b""  # a request that waited here could outlive its page, and take what the next one should run
-            with suppress(queue.Empty):
-                code = served.codes[name].get_nowait().encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(code)))
-            self.end_headers()
-            self.wfile.write(code)
-
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            served.answers[self.path.partition("?")[2]].put(json.loads(body))
-            self.send_response(204)
-            self.end_headers()
-
         def log_message(self, *_: object) -> None:
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
-        listening.daemon_threads = True
-        served = Pages(listening.server_address[1])
         thread = threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
-            yield served
+            yield Pages(chromium, f"http://127.0.0.1:{listening.server_address[1]}")
         finally:
             listening.shutdown()
             thread.join()
@@ -354,8 +361,8 @@ def test_what_one_page_does_the_other_shows_and_a_cut_network_loses_nothing(page
     with serving_over_a_network(pages, tmp_path) as (server, network, cut):
         ann = server.person("ann")
         with (
-            pages.open("one", server.url, ann, tmp_path / "one") as one,
-            pages.open("two", cut, ann, tmp_path / "two") as two,
+            pages.open("one", server.url, ann) as one,
+            pages.open("two", cut, ann) as two,
         ):
             for page in (one, two):
                 page.wait_for("sync.isOnline", True)
@@ -394,12 +401,12 @@ def test_what_one_page_does_the_other_shows_and_a_cut_network_loses_nothing(page
 def test_what_waits_survives_a_reload(pages: Pages, tmp_path: Path) -> None:
     with serving_over_a_network(pages, tmp_path) as (server, network, cut):
         ann = server.person("ann")
-        with pages.open("one", cut, ann, tmp_path / "one") as page:
+        with pages.open("one", cut, ann) as page:
             page.wait_for("sync.isOnline", True)
             network.inject(Fault.RESET)
             page.wait_for("sync.isOnline", False)
             page.run("sync.add({title: 'Offline'})")
-            page.run("void setTimeout(() => location.reload(), 50)")
+            page.reload()
             page.wait_for("[titles(), sync.isOnline]", [["Offline"], False])
             assert ann.tasks() == []
             network.inject(Fault.NONE)

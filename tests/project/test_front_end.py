@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser
 
 from tests.support import better_auth, browser
 from tests.support.databases import sqlite_url
@@ -62,13 +63,9 @@ try {
   sessionStorage.setItem("seen", JSON.stringify(seen));
   await tasks.list(); // navigates to the sign-in page
 } catch (error) {
-  if (!sessionStorage.getItem("seen")) navigator.sendBeacon(RECEIVER, JSON.stringify({ error: String(error) }));
+  if (!sessionStorage.getItem("seen")) sessionStorage.setItem("seen", JSON.stringify({ error: String(error) }));
 }
 """
-
-SIGN_IN = """<script src="surroundings.js"></script><script>
-navigator.sendBeacon(RECEIVER, sessionStorage.getItem("seen"));
-</script>"""
 
 PAGE_OF_STORY = """<script src="surroundings.js"></script>
 <script type="importmap">{ "imports": { "todo-client": "./index.js" } }</script>
@@ -121,11 +118,12 @@ def test_the_code_compiles(front_end: Path) -> None:
 @better_auth.needs_better_auth
 @browser.needs_browser
 @pytest.mark.parametrize("host", ["127.0.0.1", browser.LAN_HOST])
-def test_the_code_works_on_a_page_of_another_origin(front_end: Path, tmp_path: Path, host: str) -> None:
+def test_the_code_works_on_a_page_of_another_origin(
+    front_end: Path, tmp_path: Path, host: str, chromium: Browser
+) -> None:
     pages = front_end / "made" / "lib"
     shutil.copytree(front_end / "made" / "todo-client", pages, dirs_exist_ok=True)
     with (
-        browser.receiver() as receiver,
         better_auth.better_auth(files=str(pages), host=host) as issuer,
         serving(
             tmp_path,
@@ -135,12 +133,15 @@ def test_the_code_works_on_a_page_of_another_origin(front_end: Path, tmp_path: P
             CORS_ORIGINS=issuer.url,
         ) as service,
     ):
-        surroundings = f"process = {{ env: {{ NEXT_PUBLIC_TODO_URL: '{service.url}' }} }}; RECEIVER = '{receiver.url}';"
-        (pages / "surroundings.js").write_text(surroundings)
+        (pages / "surroundings.js").write_text(f"process = {{ env: {{ NEXT_PUBLIC_TODO_URL: '{service.url}' }} }};")
         (pages / "story.js").write_text(STORY)
         (pages / "story").write_text(PAGE_OF_STORY)
-        (pages / "sign-in").write_text(SIGN_IN)
-        seen = receiver.open(f"{issuer.url}/story", tmp_path / "profile")
+        (pages / "sign-in").write_text("")
+        page = chromium.new_page()
+        page.goto(f"{issuer.url}/story")
+        page.wait_for_url(f"{issuer.url}/sign-in")
+        seen = page.evaluate("sessionStorage.getItem('seen')")
+        page.close()
     assert json.loads(seen) == {
         "replayed": True,
         "changed": True,

@@ -70,9 +70,10 @@ def test_each_command_prints_what_the_readme_says(tmp_path: Path) -> None:
             assert printed == expected, command
 
 
-@pytest.mark.parametrize("link", re.findall(r"\]\((?!https?:)([^)]+)\)", README.read_text()))
-def test_each_link_leads_to_a_file(link: str) -> None:
-    assert (README.parent / link).exists()
+@pytest.mark.parametrize("page", [README, *README.parent.glob("docs/**/*.md")], ids=lambda page: page.name)
+def test_each_link_leads_to_a_file(page: Path) -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#]+)|<img src=\"([^\"]+)\"", page.read_text())
+    assert [link for link in map("".join, links) if not (page.parent / link).exists()] == []
 
 
 def test_the_readme_names_every_setting() -> None:

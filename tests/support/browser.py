@@ -1,16 +1,16 @@
 """A real browser that can connect to this machine only."""
 
 import os
-import queue
 import shutil
-import subprocess
-import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
+from typing import Any
 
 import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.support.serving import Person, Server
 
 LAN_HOST = "todo.lan"
 """Leads to this machine, but is no name of it: pages get what they get over plain HTTP from another machine."""
@@ -19,80 +19,73 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 
 needs_browser = pytest.mark.skipif(CHROMIUM is None and not os.environ.get("CI"), reason="needs Chromium")
 
-
-def _command(profile: Path, *arguments: str) -> list[str]:
-    assert CHROMIUM is not None
-    return [
-        CHROMIUM,
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-quic",
-        "--no-first-run",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        "--ignore-certificate-errors",
-        f"--host-resolver-rules=MAP {LAN_HOST} 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-        f"--user-data-dir={profile}",
-        *arguments,
-    ]
-
-
-def render(url: str, profile: Path) -> str:
-    """The document once its scripts are idle."""
-    run = subprocess.run(
-        _command(profile, "--virtual-time-budget=20000", "--dump-dom", url),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    return run.stdout
+expect.set_options(timeout=15_000)  # milliseconds; a slow machine is not a failure
 
 
 @contextmanager
-def showing(page: str, profile: Path) -> Iterator[None]:
-    with subprocess.Popen(
-        _command(profile, "--remote-debugging-port=0", page), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as browser:
+def launch() -> Iterator[Browser]:
+    """Its event loop is this thread's while it runs: no test that has one of its own can run meanwhile."""
+    with sync_playwright() as playwright:
+        rules = f"MAP {LAN_HOST} 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--disable-quic", f"--host-resolver-rules={rules}"]
+        )
         try:
-            yield
+            yield browser
         finally:
-            browser.terminate()
+            browser.close()
 
 
-class Receiver:
-    """A URL to which a page can POST a message."""
+class Screen:
+    """The service's web page as one person sees it, with all that it asked for and complained about."""
 
-    def __init__(self, url: str, messages: "queue.Queue[str]") -> None:
-        self.url = url
-        self._messages = messages
+    def __init__(self, browser: Browser, **context: Any) -> None:
+        self.context = browser.new_context(ignore_https_errors=True, **context)
+        self.page: Page = self.context.new_page()
+        self.page.set_default_timeout(15_000)
+        self.asked: list[str] = []
+        self.complaints: list[str] = []
+        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("console", self._hear)
 
-    def open(self, page: str, profile: Path) -> str:
-        """Opens a page; returns the first message from it, or from a page to which it navigates."""
-        with showing(page, profile):
-            return self._messages.get(timeout=60)
+    def _hear(self, message: Any) -> None:
+        if not message.text.startswith("Failed to load resource"):  # a refusal, or no network
+            self.complaints.append(message.text)
 
+    def sign_in(self, server: Server, person: Person) -> "Screen":
+        self.page.goto(f"{server.url}/#token={person.token}")
+        expect(self.page.locator("#tasks")).to_be_visible()
+        expect(self.page.locator("#empty")).not_to_have_text("Loading…")
+        return self
 
-@contextmanager
-def receiver() -> Iterator[Receiver]:
-    messages: queue.Queue[str] = queue.Queue()
+    def add(self, *titles: str) -> None:
+        for title in titles:
+            self.page.locator("#title").fill(title)
+            self.page.keyboard.press("Enter")
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            messages.put(self.rfile.read(int(self.headers["Content-Length"])).decode())
-            self.send_response(204)
-            self.end_headers()
+    def row(self, title: str) -> Any:
+        return self.page.locator("#list > li", has=self.page.locator(".title", has_text=title))
 
-        def log_message(self, *_: object) -> None:
-            pass
+    def shows(self, *titles: str) -> None:
+        expect(self.page.locator("#list .title")).to_have_text(list(titles))
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield Receiver(f"http://127.0.0.1:{server.server_address[1]}", messages)
-        finally:
-            server.shutdown()
-            thread.join()
+    def show(self, view: str) -> None:
+        self.page.locator(f"#views [data-view={view}]").click()
+
+    def has_saved(self) -> None:
+        """Waits until everything has been sent. There is no event for it."""
+        queues = "Object.entries(localStorage).filter(([key, value]) => !key.endsWith(' ids') && value !== '[]').length"
+        deadline = time.monotonic() + 15
+        while self.page.evaluate(queues):
+            assert time.monotonic() < deadline, self.page.evaluate("JSON.stringify(localStorage)")
+            self.page.wait_for_timeout(5)
+
+    @property
+    def focused(self) -> str:
+        """The name of what has the focus: its label, its text or its id."""
+        name: str = self.page.evaluate(
+            "(({ ariaLabel, textContent, id, labels }) => "
+            "ariaLabel ?? (textContent.trim() || labels?.[0]?.textContent.trim() || id))(document.activeElement)"
+        )
+        return name

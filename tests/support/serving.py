@@ -21,7 +21,6 @@ from tests.support.secrets import found_in, keep_secret
 from todo.domain.task import UserId
 
 SECRET = keep_secret("a secret that only the tests and their servers know")
-GREETING_LINES = 4
 TODO = Path(sys.executable).with_name("todo")
 
 
@@ -131,7 +130,7 @@ class Server:
 
 def environment(**settings: str) -> dict[str, str]:
     """This process's, with these settings and no others of ours."""
-    ours = re.compile("DATABASE_|BETTER_AUTH_|JWT_|CORS_|TODO_|MAX_|ACCESS_LOG|LOG_|METRICS|TRACING|OTEL_|TRASH_")
+    ours = re.compile("DATABASE_|BETTER_AUTH_|JWT_|CORS_|TODO_|MAX_|ACCESS_LOG|LOG_|METRICS|TRACING|OTEL_|TRASH_|WEB")
     return {name: value for name, value in os.environ.items() if not ours.match(name)} | settings
 
 
@@ -169,7 +168,11 @@ def serving(directory: Path, database_url: str, *options: str, **settings: str) 
         assert process.stdout is not None
         try:
             # Comes once the socket listens.
-            greeting = "".join(process.stdout.readline() for _ in range(GREETING_LINES))
+            greeting = ""
+            while line := process.stdout.readline():
+                greeting += line
+                if line.startswith("Try it:"):
+                    break
             server = Server(greeting, process, printed)
             try:
                 yield server

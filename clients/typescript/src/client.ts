@@ -39,8 +39,8 @@ const SILENCE = 45_000; // milliseconds after which a stream is dead: the servic
 export interface Options {
   /** Where the service is, such as https://todo.example.com. */
   url: string;
-  /** Fetches a new token, as from Better Auth's /api/auth/token. Called at first, and whenever one was rejected. */
-  getToken: () => Promise<string>;
+  /** Fetches a token, as from Better Auth's /api/auth/token. Called at first, and with each one that was rejected. */
+  getToken: (rejected?: string) => Promise<string>;
   /** Another fetch than the global one. */
   fetch?: typeof fetch;
 }
@@ -55,7 +55,7 @@ interface Request {
 /** Makes requests. A rejected token is renewed once, for all requests that wait for it together. */
 export class TodoClient {
   #url: string;
-  #getToken: () => Promise<string>;
+  #getToken: (rejected?: string) => Promise<string>;
   #fetch: typeof fetch;
   #token: Promise<string> | undefined;
 
@@ -168,7 +168,9 @@ export class TodoClient {
   async #currentToken(rejected?: string): Promise<string> {
     const current = this.#token;
     const known = await current?.catch(() => undefined);
-    if (this.#token === current && (known === undefined || known === rejected)) this.#token = this.#getToken();
+    if (this.#token === current && (known === undefined || known === rejected)) {
+      this.#token = this.#getToken(rejected);
+    }
     return this.#token ?? this.#currentToken();
   }
 }

@@ -5,7 +5,8 @@ import type { NewTask, Task, TaskChange } from "./client.js";
 export type Operation =
   | { key: string; kind: "add"; task: NewTask }
   | { key: string; kind: "change"; id: string; change: TaskChange; revision: number | undefined }
-  | { key: string; kind: "remove"; id: string; revision: number | undefined };
+  | { key: string; kind: "remove"; id: string; revision: number | undefined }
+  | { key: string; kind: "restore"; id: string; task: Task };
 
 export interface SyncOptions {
   /** Called whenever `tasks`, `pending` or `isOnline` has changed. */
@@ -33,25 +34,26 @@ const FINAL = [400, 403, 404, 412, 413, 422];
 export class Sync {
   #client: TodoClient;
   #options: SyncOptions;
-  #storage: Pick<Storage, "getItem" | "setItem">;
+  #foundStorage: Pick<Storage, "getItem" | "setItem"> | undefined;
   #key: string;
   #confirmed = new Map<string, Task>();
   #gone = new Map<string, number>(); // what was removed here, at which revision: an answer on its way may still have it
+  #basedOn = new Map<number, number | undefined>(); // for each revision that was made here, the one before
   #since: string | undefined;
   #end = new AbortController();
   #contact = new AbortController(); // ends when the server can't be reached
   #wake = () => {};
   #isSending = false;
-  #isOnline = false;
+  #isOnline: boolean | undefined;
 
   constructor(client: TodoClient, options: SyncOptions = {}) {
     this.#client = client;
     this.#options = options;
-    this.#storage = options.storage ?? findStorage();
     this.#key = `todo-queue ${options.name ?? ""}`.trim();
     globalThis.addEventListener?.("online", this.#onOnline);
     globalThis.addEventListener?.("offline", this.#onOffline);
     globalThis.addEventListener?.("storage", this.#onStorage);
+    globalThis.document?.addEventListener("visibilitychange", this.#onVisibility);
     void this.#run();
   }
 
@@ -66,6 +68,7 @@ export class Sync {
       }
       const task = tasks.get(operation.id);
       if (operation.kind === "remove") tasks.delete(operation.id);
+      else if (operation.kind === "restore") tasks.set(operation.id, { ...operation.task, id: operation.id });
       else if (task !== undefined) tasks.set(operation.id, { ...task, ...(operation.change as Partial<Task>) });
     }
     return tasks;
@@ -76,7 +79,8 @@ export class Sync {
     return this.#queue().length;
   }
 
-  get isOnline(): boolean {
+  /** Undefined until the first attempt to reach the server has ended. */
+  get isOnline(): boolean | undefined {
     return this.#isOnline;
   }
 
@@ -87,12 +91,24 @@ export class Sync {
     return key;
   }
 
-  change(id: string, change: TaskChange): void {
-    this.#push({ key: newKey(), kind: "change", id: this.#resolve(id), change, revision: this.#revision(id) });
+  /** `seen` is the revision that the change was made on, if that may be an older one: then it is refused (412). */
+  change(id: string, change: TaskChange, seen?: number): void {
+    const revision = seen === undefined ? this.#revision(id) : this.#advance(id, seen);
+    this.#push({ key: newKey(), kind: "change", id: this.resolve(id), change, revision });
   }
 
   remove(id: string): void {
-    this.#push({ key: newKey(), kind: "remove", id: this.#resolve(id), revision: this.#revision(id) });
+    this.#push({ key: newKey(), kind: "remove", id: this.resolve(id), revision: this.#revision(id) });
+  }
+
+  /** Brings back a task that was removed. */
+  restore(task: Task): void {
+    this.#push({ key: newKey(), kind: "restore", id: this.resolve(task.id), task });
+  }
+
+  /** The server's id of a task that was added here, or in another tab; the same if it has none yet. */
+  resolve(id: string): string {
+    return this.#read<[string, string]>(IDS).find(([key]) => key === id)?.[1] ?? id;
   }
 
   close(): void {
@@ -101,6 +117,7 @@ export class Sync {
     globalThis.removeEventListener?.("online", this.#onOnline);
     globalThis.removeEventListener?.("offline", this.#onOffline);
     globalThis.removeEventListener?.("storage", this.#onStorage);
+    globalThis.document?.removeEventListener("visibilitychange", this.#onVisibility);
   }
 
   async #run(): Promise<void> {
@@ -113,6 +130,11 @@ export class Sync {
         await this.#flush();
         if (this.#isClosed) return;
         this.#setOnline(true);
+        if (this.#isHidden) {
+          failures = 0;
+          await this.#pause(LONGEST_PAUSE);
+          continue;
+        }
         const signal = anyOf(this.#end.signal, this.#contact.signal);
         for await (const event of this.#client.events(this.#since, signal, () => (failures = 0))) {
           if (event.token !== this.#since) await this.#pull();
@@ -120,8 +142,10 @@ export class Sync {
         this.#client.forgetToken(); // it has probably expired
       } catch (error) {
         if (this.#isClosed) return;
-        this.#setOnline(false);
-        asked = error instanceof TodoError ? (error.retryAfter ?? 0) * 1000 : 0;
+        const hasNoEvents = error instanceof TodoError && error.isFromService && error.status === 501;
+        if (!hasNoEvents && !this.#isHidden) this.#setOnline(false);
+        if (hasNoEvents) asked = LONGEST_PAUSE;
+        else if (error instanceof TodoError) asked = (error.retryAfter ?? 0) * 1000;
       }
       const pause = Math.max(asked, SHORTEST_PAUSE * 2 ** Math.max(failures - 1, 0));
       if (!this.#isClosed) await this.#pause(Math.min(pause, LONGEST_PAUSE));
@@ -198,6 +222,11 @@ export class Sync {
       return task;
     }
     try {
+      if (operation.kind === "restore") {
+        const task = await this.#client.restore(operation.id);
+        this.#confirm(task);
+        return task;
+      }
       if (operation.kind === "remove") {
         await this.#client.remove(operation.id, operation.revision);
         this.#gone.set(operation.id, this.#confirmed.get(operation.id)?.revision ?? 0);
@@ -205,18 +234,20 @@ export class Sync {
         return undefined;
       }
       const task = await this.#client.change(operation.id, operation.change, operation.revision);
+      this.#basedOn.set(task.revision, operation.revision);
       this.#confirm(task);
       return task;
     } catch (error) {
       if (!(error instanceof TodoError && error.isFromService)) throw error;
       if (operation.kind === "remove" && error.status === 404) return undefined; // the response was lost
-      if (operation.kind !== "change" || error.status !== 412) throw error;
+      const mayBeDone = operation.kind === "change" ? error.status === 412 : error.status === 404;
+      if (!mayBeDone) throw error;
       const task = await this.#client.read(operation.id);
-      const isDone = Object.entries(operation.change as object).every(
+      const isDone = operation.kind !== "change" || Object.entries(operation.change as object).every(
         ([name, value]) => normalize(task[name as keyof Task]) === normalize(value),
       );
-      if (!isDone) throw error;
       this.#confirm(task);
+      if (!isDone) throw error;
       return task;
     }
   }
@@ -225,7 +256,9 @@ export class Sync {
   #rebase(waiting: Operation, made: Operation, task: Task | undefined): Operation {
     if (waiting.kind === "add" || task === undefined) return waiting;
     const id = made.kind === "add" && waiting.id === made.key ? task.id : waiting.id;
-    return id === task.id ? { ...waiting, id, revision: task.revision } : waiting;
+    if (id !== task.id) return waiting;
+    const isOnAnother = waiting.kind === "restore" || (made.kind === "change" && waiting.revision !== made.revision);
+    return isOnAnother ? { ...waiting, id } : { ...waiting, id, revision: task.revision };
   }
 
   #push(operation: Operation): void {
@@ -235,22 +268,29 @@ export class Sync {
     else this.#wake();
   }
 
-  /** The server's id of a task that was added here, or in another tab. */
-  #resolve(id: string): string {
-    return this.#read<[string, string]>(IDS).find(([key]) => key === id)?.[1] ?? id;
-  }
-
   #rememberId(key: string, id: string): void {
     const ids = [...this.#read<[string, string]>(IDS), [key, id]];
     this.#storage.setItem(this.#key + IDS, JSON.stringify(ids.slice(-1000)));
   }
 
+  /** The latest revision, if it came from this one by changes that were made here. */
+  #advance(id: string, seen: number): number {
+    const latest = this.#revision(id);
+    for (let one = latest; one !== undefined; one = this.#basedOn.get(one)) if (one === seen) return latest ?? seen;
+    return seen;
+  }
+
   #revision(id: string): number | undefined {
-    return this.#confirmed.get(this.#resolve(id))?.revision;
+    return this.#confirmed.get(this.resolve(id))?.revision;
   }
 
   #queue(): Operation[] {
     return this.#read<Operation>("");
+  }
+
+  /** Looked for once it is needed: a browser takes tens of milliseconds to open its own. */
+  get #storage(): Pick<Storage, "getItem" | "setItem"> {
+    return (this.#foundStorage ??= this.#options.storage ?? findStorage());
   }
 
   #read<One>(suffix: string): One[] {
@@ -285,6 +325,13 @@ export class Sync {
       };
     });
   }
+
+  /** A browser has few connections to a server, so a page that nobody sees gives its stream back. */
+  get #isHidden(): boolean {
+    return globalThis.document?.visibilityState === "hidden";
+  }
+
+  #onVisibility = (): void => (this.#isHidden ? this.#contact.abort() : this.#wake());
 
   #onOnline = (): void => this.#wake();
 

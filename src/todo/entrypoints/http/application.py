@@ -24,6 +24,7 @@ from todo.entrypoints.http.logs import AccessLog
 from todo.entrypoints.http.middleware import Middleware
 from todo.entrypoints.http.tasks import LONG_READS, TaskController
 from todo.entrypoints.http.trash import TrashController
+from todo.entrypoints.http.web import SignIn, make_handlers
 from todo.settings import InvalidSetting, ServerSettings, find_env_file, load_settings
 
 if TYPE_CHECKING:  # loaded where it is switched on
@@ -39,10 +40,12 @@ def make_app(
     cors_origins: Sequence[str] = (),
     max_concurrent_requests: int = 256,
     max_event_streams: int = 10_000,
+    sign_in: SignIn | None = None,
     access_log: AccessLog | None = None,
     metrics: "Metrics | None" = None,
     tracing: "Tracing | None" = None,
 ) -> ASGIApp:
+    """``sign_in``: how the web page gets a token; without it, there is no page."""
     authenticated = (call_handlers_directly(authenticate_with(service.tokens)),)
     watcher = Watcher(service.feed, max_event_streams)
     service.tasks.listeners.append(watcher.wake)
@@ -77,6 +80,8 @@ def make_app(
         return {"status": "ok"}
 
     handlers: list[Any] = [live, ready, *docs.HANDLERS]
+    if sign_in is not None:
+        handlers += make_handlers(sign_in)
     if metrics is not None:
 
         @get("/metrics")
@@ -141,6 +146,7 @@ def make_app_from_settings(settings: ServerSettings, *, may_pause: bool = False)
         cors_origins=settings.cors_origins,
         max_concurrent_requests=settings.max_concurrent_requests,
         max_event_streams=settings.max_event_streams,
+        sign_in=SignIn(settings.token_url, has_link=settings.uses_own_secret) if settings.web else None,
         access_log=AccessLog(settings.log_hash_key, is_batched=not may_pause) if settings.access_log else None,
         metrics=metrics,
         tracing=None if tracing is None else tracing(),

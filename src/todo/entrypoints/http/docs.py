@@ -6,31 +6,25 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from litestar import MediaType, Request, Response, get
+from litestar import Request, Response, get
 from litestar.exceptions import NotFoundException
 from litestar.params import FromPath
-from litestar.response import File
 
 from todo.entrypoints.http import openapi
-
-_OWN = Path(__file__).parent / "static"
+from todo.entrypoints.http.files import OWN, respond_with_file, respond_with_page
 
 # Nothing from elsewhere; Swagger UI sets styles and inlines its icons.
 _POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'"
 
 
 @cache
-def _find_assets() -> dict[str, tuple[Path, str]]:
-    """Files and media types, by name."""
+def _find_assets() -> dict[str, Path]:
     spec = find_spec("swagger_ui")  # found, not imported: it brings a web framework's worth of code
     assert spec is not None
     assert spec.origin is not None
     theirs = Path(spec.origin).parent / "static"
-    return {
-        "start.js": (_OWN, "text/javascript"),
-        "swagger-ui-bundle.js": (theirs, "text/javascript"),
-        "swagger-ui.css": (theirs, "text/css"),
-    }
+    files = (OWN / "start.js", theirs / "swagger-ui-bundle.js", theirs / "swagger-ui.css")
+    return {file.name: file for file in files}
 
 
 @cache
@@ -44,19 +38,18 @@ def openapi_json(request: Request[Any, Any, Any]) -> Response[bytes]:
 
 
 @get("/docs", sync_to_thread=False)
-def page(request: Request[Any, Any, Any]) -> Response[str]:
+def page(request: Request[Any, Any, Any]) -> Response[bytes]:
     # Relative, so that it works below any path where a proxy has put the service. Litestar drops a slash at the end.
     has_slash = (request.scope.get("raw_path") or b"").endswith(b"/")
-    html = (_OWN / "docs.html").read_text().replace("{root}", ".." if has_slash else ".")
-    return Response(html, media_type=MediaType.HTML, headers={"Content-Security-Policy": _POLICY})
+    body = (OWN / "docs.html").read_text().replace("{root}", ".." if has_slash else ".").encode()
+    return respond_with_page(request, body, policy=_POLICY)
 
 
 @get("/docs/{name:str}", sync_to_thread=False)
-def asset(name: FromPath[str]) -> File:
+def asset(request: Request[Any, Any, Any], name: FromPath[str]) -> Response[bytes]:
     if name not in _find_assets():
         raise NotFoundException
-    folder, media_type = _find_assets()[name]
-    return File(folder / name, filename=name, media_type=media_type, content_disposition_type="inline")
+    return respond_with_file(request, _find_assets()[name])
 
 
 HANDLERS = (openapi_json, page, asset)

@@ -18,7 +18,7 @@ from todo.entrypoints.http.problems import Headers
 from todo.entrypoints.http.server.request_cycle import EVENT_STREAM
 
 _UNLIMITED = ("/health/", "/metrics")
-_DOCS = ("/docs", "/openapi.json")
+_FOR_BROWSERS = ("/docs", "/openapi.json", "/web/")
 
 _VALID_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 
@@ -62,7 +62,7 @@ class Middleware:
         self._count_waiting = count_waiting
         self._observers = observers
         self._active = [0, 0]
-        """Requests for tasks, and for the docs. The docs are large and need no token: clients that read them slowly
+        """Requests for tasks, and for the docs and the web page, which need no token: clients that read those slowly
         must not use up the slots of requests for tasks."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -85,7 +85,7 @@ class Middleware:
             scope["method"], scope["path"] = "GET" if method == "HEAD" else method, path
         path = path.removeprefix(scope.get("root_path", ""))
         is_limited = not path.startswith(_UNLIMITED)
-        is_for_docs = path.startswith(_DOCS)
+        needs_no_token = path in ("", "/") or path.startswith(_FOR_BROWSERS)
         status = 0
 
         async def send_with_headers(message: Message) -> None:
@@ -94,7 +94,7 @@ class Middleware:
                 headers = message["headers"]
                 if is_limited and (b"content-type", EVENT_STREAM) in headers:  # which has limits of its own
                     is_limited = False
-                    self._active[is_for_docs] -= 1
+                    self._active[needs_no_token] -= 1
                 if method == "OPTIONS" or message["status"] == 405:
                     headers = [(name, _add_head(value) if name == b"allow" else value) for name, value in headers]
                 message["headers"] = [*headers, *added]
@@ -105,11 +105,11 @@ class Middleware:
                     message["body"] = b""  # some hosts would send it, which HTTP/2 forbids
                 await send(message)
 
-        self._active[is_for_docs] += is_limited
+        self._active[needs_no_token] += is_limited
         try:
             if method == "OPTIONS" and (preflight := self._cors.preflight_headers(request)) is not None:
                 await _respond(send_with_headers, 204, preflight, b"")
-            elif is_limited and self._is_full(is_for_docs):
+            elif is_limited and self._is_full(needs_no_token):
                 refusal = Unavailable("Too many requests come at once; try again in a moment.")
                 await _respond(send_with_headers, *problems.render(refusal))
             elif "//" in path:  # which Litestar takes for one slash
@@ -123,13 +123,15 @@ class Middleware:
             # Else the response stays without its last part, and the server closes the connection: no client takes
             # what it got for the whole.
         finally:
-            self._active[is_for_docs] -= is_limited
+            self._active[needs_no_token] -= is_limited
             if self._observers:
                 self._observe(scope, method, status, began, _read_traceparent(request))
 
-    def _is_full(self, is_for_docs: bool) -> bool:
-        active = self._active[is_for_docs]
-        return active > self._max_concurrent and (is_for_docs or active - self._count_waiting() > self._max_concurrent)
+    def _is_full(self, needs_no_token: bool) -> bool:
+        active = self._active[needs_no_token]
+        return active > self._max_concurrent and (
+            needs_no_token or active - self._count_waiting() > self._max_concurrent
+        )
 
     def _observe(self, scope: Scope, method: str, status: int, began: float, traceparent: str | None) -> None:
         route = _format_route(scope.get("path_template"))

@@ -1,0 +1,158 @@
+/** A refusal. Its message is one sentence for a person. */
+export class TodoError extends Error {
+    problem;
+    isFromService;
+    retryAfter;
+    constructor(problem, 
+    /** Whether the service itself said so, and not a proxy in front of it. */
+    isFromService, 
+    /** Seconds after which to try again, if that may help. */
+    retryAfter) {
+        super(problem.detail);
+        this.problem = problem;
+        this.isFromService = isFromService;
+        this.retryAfter = retryAfter;
+    }
+    get status() {
+        return this.problem.status;
+    }
+}
+const SILENCE = 45_000; // milliseconds after which a stream is dead: the service says something every 15 seconds
+/** Makes requests. A rejected token is renewed once, for all requests that wait for it together. */
+export class TodoClient {
+    #url;
+    #getToken;
+    #fetch;
+    #token;
+    constructor(options) {
+        this.#url = options.url.replace(/\/+$/, "");
+        this.#getToken = options.getToken;
+        this.#fetch = options.fetch ?? ((...request) => fetch(...request));
+    }
+    /** For signing out: the next request gets a new token. */
+    forgetToken() {
+        this.#token = undefined;
+    }
+    async list(filter = {}) {
+        return this.#json(`/api/tasks${format(filter)}`);
+    }
+    async read(id) {
+        return this.#json(at("tasks", id));
+    }
+    /** A request that was lost can be sent again with the same key: it creates the task only once. */
+    async add(task, key = newKey()) {
+        return this.#json("/api/tasks", { method: "POST", body: task, headers: { "Idempotency-Key": key } });
+    }
+    /** Fields that are not named stay as they are; null clears one. With a revision, only if the task is still at it. */
+    async change(id, change, ifRevision) {
+        return this.#json(at("tasks", id), { method: "PATCH", body: change, headers: ifMatch(ifRevision) });
+    }
+    /** Into the trash. */
+    async remove(id, ifRevision) {
+        await this.#send(at("tasks", id), { method: "DELETE", headers: ifMatch(ifRevision) });
+    }
+    async trash() {
+        return this.#json("/api/trash");
+    }
+    async restore(id) {
+        return this.#json(`${at("trash", id)}/restore`, { method: "POST" });
+    }
+    /** Deletes one removed task for good, or all of them. */
+    async purge(id) {
+        await this.#send(id === undefined ? "/api/trash" : at("trash", id), { method: "DELETE" });
+    }
+    async changes(since) {
+        return this.#json(`/api/changes${format({ since })}`);
+    }
+    /**
+     * Until the token expires, the server stops or the signal says so. Throws if the connection breaks. `onOpen` is called
+     * once the service listens.
+     */
+    async *events(since, signal, onOpen) {
+        const response = await this.#send(`/api/events${format({ since })}`, signal === undefined ? {} : { signal });
+        const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+        let timer;
+        try {
+            for (let text = "";;) {
+                const silence = new Promise((_, reject) => {
+                    timer = setTimeout(() => reject(new TypeError("The stream is silent.")), SILENCE);
+                });
+                const { done, value } = await Promise.race([reader.read(), silence]);
+                clearTimeout(timer);
+                if (done)
+                    return;
+                onOpen?.();
+                const messages = (text + value).split("\n\n");
+                text = messages.pop() ?? "";
+                for (const message of messages) {
+                    const id = /^id: (.*)$/m.exec(message)?.[1];
+                    const data = /^data: (.*)$/m.exec(message)?.[1];
+                    if (id !== undefined && data !== undefined)
+                        yield { token: id, ...JSON.parse(data) };
+                }
+            }
+        }
+        finally {
+            clearTimeout(timer);
+            await reader.cancel().catch(() => undefined);
+        }
+    }
+    async #json(path, request) {
+        return (await (await this.#send(path, request)).json());
+    }
+    async #send(path, request = {}) {
+        const { body, headers, ...rest } = request;
+        const send = (token) => this.#fetch(this.#url + path, {
+            ...rest,
+            ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+            headers: {
+                ...headers,
+                ...(body === undefined ? {} : { "Content-Type": "application/json" }),
+                Authorization: `Bearer ${token}`,
+            },
+        });
+        const first = await this.#currentToken();
+        let response = await send(first);
+        if (response.status === 401)
+            response = await send(await this.#currentToken(first)); // it has expired
+        if (response.ok)
+            return response;
+        throw await makeError(response);
+    }
+    /** The token that all requests share. The first that was rejected replaces it. */
+    async #currentToken(rejected) {
+        const current = this.#token;
+        const known = await current?.catch(() => undefined);
+        if (this.#token === current && (known === undefined || known === rejected)) {
+            this.#token = this.#getToken(rejected);
+        }
+        return this.#token ?? this.#currentToken();
+    }
+}
+/** Not crypto.randomUUID, which browsers have only on https and on localhost. */
+export function newKey() {
+    return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+function ifMatch(revision) {
+    return revision === undefined ? {} : { "If-Match": `"${revision}"` };
+}
+function format(query) {
+    const pairs = Object.entries(query).flatMap(([name, value]) => (Array.isArray(value) ? value : [value]).filter((one) => one !== undefined).map((one) => [name, String(one)]));
+    return pairs.length === 0 ? "" : `?${new URLSearchParams(pairs)}`;
+}
+/** The path of a task. An empty id would be the path of all of them. */
+function at(list, id) {
+    if (id === "")
+        throw new TypeError("The id is empty.");
+    return `/api/${list}/${encodeURIComponent(id)}`;
+}
+/** A proxy in front of the service has error pages of its own. */
+async function makeError(response) {
+    const isFromService = response.headers.get("Content-Type") === "application/problem+json";
+    const detail = "The service is away; try again in a moment.";
+    const problem = isFromService
+        ? (await response.json())
+        : { type: "about:blank", title: response.statusText, status: response.status, detail };
+    const retryAfter = Number(response.headers.get("Retry-After") ?? NaN); // a date counts as none
+    return new TodoError(problem, isFromService, ...(Number.isFinite(retryAfter) ? [Math.max(retryAfter, 0)] : []));
+}
