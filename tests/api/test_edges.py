@@ -248,7 +248,7 @@ class TestMethodsAndPaths:
             connection.sendall(head.encode())
             assert connection.makefile("rb").readline().split()[1] == str(status).encode()
 
-    @pytest.mark.parametrize("path", ["/", "/api", "/api/task", "/api/tasks/x/y", "/docs/../x", "/docs/x", "/schema"])
+    @pytest.mark.parametrize("path", ["/x", "/api", "/api/task", "/api/tasks/x/y", "/docs/../x", "/docs/x", "/schema"])
     def test_an_unknown_path_is_404(self, server: Server, ann: Person, path: str) -> None:
         is_problem(ann.api.get(path), 404)
         is_problem(server.anybody.get(path), 404)

@@ -38,7 +38,7 @@ def openapi_json(request: Request[Any, Any, Any]) -> Response[bytes]:
 
 
 @get("/docs", sync_to_thread=False)
-def page(request: Request[Any, Any, Any]) -> Response[bytes]:
+def page(request: Request[Any, Any, Any]) -> Response[Any]:
     # Relative, so that it works below any path where a proxy has put the service. Litestar drops a slash at the end.
     has_slash = (request.scope.get("raw_path") or b"").endswith(b"/")
     body = (OWN / "docs.html").read_text().replace("{root}", ".." if has_slash else ".").encode()
@@ -46,7 +46,7 @@ def page(request: Request[Any, Any, Any]) -> Response[bytes]:
 
 
 @get("/docs/{name:str}", sync_to_thread=False)
-def asset(request: Request[Any, Any, Any], name: FromPath[str]) -> Response[bytes]:
+def asset(request: Request[Any, Any, Any], name: FromPath[str]) -> Response[Any]:
     if name not in _find_assets():
         raise NotFoundException
     return respond_with_file(request, _find_assets()[name])

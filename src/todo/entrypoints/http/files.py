@@ -1,18 +1,22 @@
 """Files for browsers: compressed once, and a 304 for a browser that has them (RFC 9110, section 15.4.5)."""
 
 import gzip
+from collections.abc import AsyncIterator
 from functools import cache, lru_cache
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from litestar import Request, Response
+from litestar.response import Stream
 
 from todo.entrypoints.http.compression import MIN_LENGTH, accepts_gzip
 from todo.entrypoints.http.responses import entity_headers
 from todo.http_contract.entity_tags import is_in_if_none_match
 
 MEDIA_TYPES = {".css": "text/css", ".html": "text/html", ".js": "text/javascript", ".svg": "image/svg+xml"}
+
+_PART = 64 * 1024  # bytes
 
 OWN = Path(__file__).parent / "static"
 
@@ -22,26 +26,34 @@ class _Prepared(NamedTuple):
     compressed: bytes
 
 
-def respond_with_file(request: Request[Any, Any, Any], file: Path) -> Response[bytes]:
+def respond_with_file(request: Request[Any, Any, Any], file: Path) -> Response[Any]:
     return respond_with_page(request, _read(file), MEDIA_TYPES[file.suffix])
 
 
 def respond_with_page(
     request: Request[Any, Any, Any], body: bytes, media_type: str = "text/html", policy: str | None = None
-) -> Response[bytes]:
+) -> Response[Any]:
     """``policy``: its Content-Security-Policy."""
     prepared = _prepare(body)
     is_compressed = len(body) >= MIN_LENGTH and accepts_gzip(request.headers.get("accept-encoding"))
     headers = {"cache-control": "no-cache", "vary": "Accept-Encoding"}
     if policy is not None:
         headers |= {"content-security-policy": policy, "referrer-policy": "no-referrer"}
-    headers |= {
-        name.decode(): value.decode() for name, value in entity_headers(prepared.etag, is_compressed=is_compressed)
-    }
+    entity = entity_headers(prepared.etag, is_compressed=is_compressed)
+    headers |= {name.decode(): value.decode() for name, value in entity}
     if is_in_if_none_match(request.headers.get("if-none-match"), prepared.etag):
         headers.pop("content-encoding", None)
         return Response(b"", status_code=304, headers=headers, media_type=media_type)
-    return Response(prepared.compressed if is_compressed else body, headers=headers, media_type=media_type)
+    if is_compressed:
+        body = prepared.compressed
+    headers["content-length"] = str(len(body))
+    return Stream(_split(body), headers=headers, media_type=media_type)
+
+
+async def _split(body: bytes) -> AsyncIterator[bytes]:
+    """A client that does not read gets no more than a part into the server's buffer."""
+    for start in range(0, len(body), _PART):
+        yield body[start : start + _PART]
 
 
 @cache

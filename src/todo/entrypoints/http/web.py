@@ -36,14 +36,14 @@ def make_handlers(sign_in: SignIn) -> list[HTTPRouteHandler]:
     template = template.replace("{has_link}", "true" if sign_in.has_link else "")
 
     @get("/", sync_to_thread=False)
-    def index(request: Request[Any, Any, Any]) -> Response[bytes]:
+    def index(request: Request[Any, Any, Any]) -> Response[Any]:
         # Relative, so that it works below any path where a proxy has put the service.
         has_slash = (request.scope.get("raw_path") or b"/").endswith(b"/")
         root = "." if has_slash else f"./{request.scope['root_path'].rpartition('/')[2]}"
         return respond_with_page(request, template.replace("{root}", html.escape(root)).encode(), policy=policy)
 
     @get("/web/{name:str}", sync_to_thread=False)
-    def asset(request: Request[Any, Any, Any], name: FromPath[str]) -> Response[bytes]:
+    def asset(request: Request[Any, Any, Any], name: FromPath[str]) -> Response[Any]:
         if name not in _ASSETS:
             raise NotFoundException
         return respond_with_file(request, _ASSETS[name])
