@@ -12,8 +12,10 @@ import pytest
 
 from tests.support.builders import NOON, a_task, add_task, later, removal, remove, revision, save, somebody
 from todo.adapters.time_zones import is_time_zone
+from todo.composition import make_tasks
+from todo.domain.batch import Create
 from todo.domain.fields import Due
-from todo.domain.ports import Change, ChangeFeed, IdPrefix, Order, Selection, TaskStore
+from todo.domain.ports import Change, ChangeFeed, IdempotencyKey, IdPrefix, Order, Selection, TaskStore
 from todo.domain.refusals import KeyReused, NotYours, TaskChanged, TaskNotFound
 from todo.domain.task import Edit, Task, UserId
 from todo.domain.use_cases import Tasks
@@ -584,6 +586,59 @@ class LocalTaskStoreContract(TaskStoreContract):
             with pytest.raises(TaskChanged):
                 await store.apply(owner, [stale, Change(None, a_task(owner))])
         assert await revision(store, owner) == 6
+
+    async def test_an_id_that_is_taken_is_not_added_again(self, store: TaskStore, owner: UserId) -> None:
+        one = await add(store, owner)
+        with pytest.raises(TaskChanged):
+            await store.apply(owner, [Change(None, a_task(owner, "new")), Change(None, one)])
+        assert await titles(store, owner) == ["Buy milk"]
+        assert await revision(store, owner) == 1
+
+    async def test_what_is_known_of_ids_is_found(
+        self, short_trash: ChangeFeedStore, owner: UserId, stranger: UserId
+    ) -> None:
+        """``short_trash`` keeps things for one day."""
+        store = short_trash
+        kept, removed, forgotten = [await add(store, owner, f"Task {n}") for n in range(3)]
+        theirs, their_removed = [await add(store, stranger, f"Task {n}") for n in range(2)]
+        await remove(store, removed, at=later(3600))
+        await remove(store, forgotten, at=NOON)
+        await remove(store, their_removed, at=later(3600))
+        ids = [task.id for task in (kept, removed, forgotten, theirs, their_removed)]
+        known = await store.find(owner, [*ids, uuid4()], (), now=later(24 * 3600))
+        assert known.tasks == {kept.id: kept}
+        assert known.removed == {
+            removed.id: await store.get_removed(owner, removed.id, now=later(24 * 3600)),
+            forgotten.id: None,
+        }
+        assert set(known.others) == {theirs.id, their_removed.id}
+
+    async def test_a_key_with_a_note_makes_its_changes_once(self, store: TaskStore, owner: UserId) -> None:
+        key = IdempotencyKey("k", b"d" * 32, note="made")
+        one, another = a_task(owner, "one"), await add(store, owner, "another")
+        assert await store.recall(owner, key, now=NOON) is None
+        with pytest.raises(TaskChanged):
+            await store.apply(owner, [Change(None, one), removal(a_task(owner))], key)
+        assert await store.recall(owner, key, now=NOON) is None  # nothing was done
+        await store.apply(owner, [Change(None, one), removal(another)], key)
+        assert await store.recall(owner, key._replace(note=None), now=later(60)) == "made"
+        with pytest.raises(KeyReused):
+            await store.recall(owner, key._replace(request_digest=b"e" * 32), now=NOON)
+        with pytest.raises(TaskChanged):
+            await store.apply(owner, [Change(None, a_task(owner, "again"))], key)
+        assert await titles(store, owner) == ["one"]
+        tomorrow = 24 * 3600
+        assert await store.recall(owner, key, now=later(tomorrow)) is None
+        await store.apply(owner, [Change(None, a_task(owner, "again", at=later(tomorrow)))], key)
+        assert await titles(store, owner) == ["again", "one"]
+
+    async def test_batches_with_one_key_at_once_are_made_once(self, store: TaskStore, owner: UserId) -> None:
+        tasks = make_tasks(store)
+        asked = [Create(Edit(title=f"Task {n}")) for n in range(3)]
+        outcomes = await asyncio.gather(*(tasks.batch(owner, asked, key="k") for _ in range(20)))
+        assert sorted(outcome.replayed for outcome in outcomes) == [False, *[True] * 19]
+        assert len({tuple(one.task.id for one in outcome.outcomes if one.task) for outcome in outcomes}) == 1
+        assert len(await titles(store, owner)) == 3
 
     async def test_the_trash_keeps_what_a_task_was_for_its_time_and_removals_for_30_days(
         self, short_trash: ChangeFeedStore, owner: UserId

@@ -35,7 +35,7 @@ class Added(NamedTuple):
 
 async def add_task(store: TaskStore, task: Task, key: str | None = None) -> Added:
     idempotency = None if key is None else IdempotencyKey(key, Edit(title=task.title).digest())
-    (added,), replayed = await store.apply(task.owner, [Change(None, task)], idempotency)
+    [added], replayed, _ = await store.apply(task.owner, [Change(None, task)], idempotency)
     return Added(added, replayed)
 
 

@@ -62,6 +62,26 @@ export interface paths {
         patch: operations["changeTask"];
         trace?: never;
     };
+    "/api/batch": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Do several things in one act
+         * @description Up to 100 operations, each on another task. If one is refused, none is done, and the answer is that problem; with `atomic` false all others are done, and each result has its status.
+         */
+        post: operations["runBatch"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/changes": {
         parameters: {
             query?: never;
@@ -214,6 +234,73 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        Batch: {
+            /** @description Each is on another task. */
+            operations: (components["schemas"]["CreateOperation"] | components["schemas"]["ChangeOperation"] | components["schemas"]["RemoveOperation"] | components["schemas"]["RestoreOperation"])[];
+            /**
+             * @description Whether nothing is done if one operation is refused.
+             * @default true
+             */
+            atomic: boolean;
+        };
+        CreateOperation: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            op: "create";
+            /**
+             * Format: uuid
+             * @description An ID of your own making. Sent again with the same fields, it changes nothing.
+             */
+            id?: string | null;
+            task: components["schemas"]["NewTask"] & {
+                /** @default false */
+                completed: boolean;
+            };
+        };
+        ChangeOperation: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            op: "change";
+            /** Format: uuid */
+            id: string;
+            /** @description The revision at which alone you want the change. */
+            if_revision?: number | null;
+            task: components["schemas"]["TaskChange"];
+        };
+        RemoveOperation: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            op: "remove";
+            /** Format: uuid */
+            id: string;
+            /** @description The revision at which alone you want the task removed. */
+            if_revision?: number | null;
+        };
+        RestoreOperation: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            op: "restore";
+            /** Format: uuid */
+            id: string;
+        };
+        BatchResults: {
+            /** @description Counts all changes of your tasks. */
+            revision: number;
+            results: {
+                /** @description That of a request of its own. A creation that was made before is 200. */
+                status: number;
+                task?: components["schemas"]["Task"];
+                problem?: components["schemas"]["Problem"];
+            }[];
+        };
         Changes: {
             changed: components["schemas"]["Task"][];
             removed: string[];
@@ -488,6 +575,24 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
+        /** @description The ID of a new task is taken. */
+        Conflict: {
+            headers: {
+                "X-Request-Id": components["headers"]["RequestId"];
+                [name: string]: unknown;
+            };
+            content: {
+                /**
+                 * @example {
+                 *       "type": "about:blank",
+                 *       "title": "Conflict",
+                 *       "status": 409,
+                 *       "detail": "There is, or was, another task with this id; send a new id."
+                 *     }
+                 */
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
         /** @description What has changed since then is no longer known. */
         Gone: {
             headers: {
@@ -524,7 +629,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description The body is larger than 64 KiB. */
+        /** @description The body is larger than 64 KiB (of a batch, than 1 MiB). */
         ContentTooLarge: {
             headers: {
                 "X-Request-Id": components["headers"]["RequestId"];
@@ -536,7 +641,7 @@ export interface components {
                  *       "type": "about:blank",
                  *       "title": "Content Too Large",
                  *       "status": 413,
-                 *       "detail": "The body is larger than 64 KiB."
+                 *       "detail": "The body is larger than 64 KiB; send a smaller one."
                  *     }
                  */
                 "application/problem+json": components["schemas"]["Problem"];
@@ -638,6 +743,8 @@ export interface components {
         };
     };
     parameters: {
+        /** @description Makes retries safe. Requests with the same key within 24 hours create only one task. */
+        IdempotencyKey: string;
         /** @description Applies the change only if the task still has this ETag; otherwise the response is 412. */
         IfMatch: string;
         /** @description The response is 304 if the ETag is still this one. */
@@ -720,7 +827,7 @@ export interface operations {
             query?: never;
             header?: {
                 /** @description Makes retries safe. Requests with the same key within 24 hours create only one task. */
-                "Idempotency-Key"?: string;
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
             };
             path?: never;
             cookie?: never;
@@ -920,6 +1027,47 @@ export interface operations {
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["ContentTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    runBatch: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Makes retries safe. Requests with the same key within 24 hours create only one task. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Batch"];
+            };
+        };
+        responses: {
+            /** @description What became of the operations, in their order. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    /** @description `true` if the key was used before. The tasks are as they are now. */
+                    "Idempotency-Replayed"?: "true";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BatchResults"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableContent"];
             500: components["responses"]["InternalServerError"];
             503: components["responses"]["ServiceUnavailable"];
         };

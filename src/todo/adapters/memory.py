@@ -13,6 +13,7 @@ from todo.domain.ports import (
     Change,
     Changes,
     IdempotencyKey,
+    Known,
     ListVersion,
     Page,
     Selection,
@@ -23,8 +24,8 @@ from todo.domain.task import Position, RemovedTask, Task, UserId, check_access
 
 
 class _UsedKey(NamedTuple):
-    request_digest: bytes
-    task_id: UUID
+    key: IdempotencyKey
+    task_id: UUID | None  # of a single addition
     used_at: datetime
 
 
@@ -69,23 +70,41 @@ class MemoryTaskStore:
         )
         return Page(tasks[:limit], more=len(tasks) > limit, version=await self.version(owner))
 
+    async def find(self, owner: UserId, ids: Collection[UUID], new: Collection[UUID], *, now: datetime) -> Known:  # noqa: ARG002 - here they are no different
+        tasks = [self._tasks[task_id] for task_id in ids if task_id in self._tasks]
+        removals = [self._removals[task_id] for task_id in ids if task_id in self._removals]
+        return Known(
+            {task.id: task for task in tasks if task.owner == owner},
+            {
+                one.task_id: RemovedTask(one.task, one.removed_at) if one.task and self._keeps(one, now) else None
+                for one in removals
+                if one.owner == owner
+            },
+            {task.id for task in tasks if task.owner != owner}
+            | {one.task_id for one in removals if one.owner != owner and one.task and self._keeps(one, now)},
+        )
+
     async def version(self, owner: UserId) -> ListVersion:
         return self._versions.get(owner, ListVersion(None, 0))
 
     async def apply(self, owner: UserId, changes: Sequence[Change], key: IdempotencyKey | None = None) -> Applied:
-        if key is not None:
-            [(_, added)] = changes
-            assert isinstance(added, Task)
-            used = self._keys.get((owner, key.text))
-            if used is not None and added.created_at - used.used_at < KEY_LIFETIME:
-                if used.request_digest != key.request_digest:
-                    raise KeyReused
-                return Applied([await self.get(owner, used.task_id)], replayed=True)
-            self._keys[owner, key.text] = _UsedKey(key.request_digest, added.id, added.created_at)
-        for before, _ in changes:
-            if before is not None and not self._is_current(owner, before):
+        first = changes[0].after
+        now = first.removed_at if isinstance(first, RemovedTask) else first.updated_at
+        if key is not None and (used := self._find_key(owner, key, now)) is not None:
+            if used.task_id is None or key.note is not None:
                 raise TaskChanged
+            return Applied([await self.get(owner, used.task_id)], replayed=True)
+        for before, after in changes:
+            if not self._is_current(owner, before) or (before is None and self._is_taken(after)):
+                raise TaskChanged
+        if key is not None:
+            task_id = first.id if isinstance(first, Task) and key.note is None else None
+            self._keys[owner, key.text] = _UsedKey(key, task_id, now)
         return Applied([task for change in changes if (task := self._make(owner, change)) is not None])
+
+    async def recall(self, owner: UserId, key: IdempotencyKey, *, now: datetime) -> str | None:
+        used = self._find_key(owner, key, now)
+        return None if used is None else used.key.note
 
     async def trash(
         self, owner: UserId, *, now: datetime, before: int | None = None, limit: int = PAGE_LENGTH
@@ -95,14 +114,14 @@ class MemoryTaskStore:
             for removal in sorted(self._removals.values(), key=lambda removal: removal.revision, reverse=True)
             if removal.owner == owner
             and removal.task is not None
-            and removal.removed_at > now - self._trash_lifetime
+            and self._keeps(removal, now)
             and (before is None or removal.revision < before)
         ]
         return Trash(kept[:limit], more=len(kept) > limit)
 
     async def get_removed(self, owner: UserId, task_id: UUID, *, now: datetime) -> RemovedTask:
         removal = self._removals.get(task_id)
-        is_kept = removal is not None and removal.task is not None and removal.removed_at > now - self._trash_lifetime
+        is_kept = removal is not None and removal.task is not None and self._keeps(removal, now)
         check_access(removal.owner if removal is not None and is_kept else None, owner)
         assert removal is not None
         assert removal.task is not None
@@ -144,7 +163,23 @@ class MemoryTaskStore:
         del self._versions[owner]
         return len(erased)
 
-    def _is_current(self, owner: UserId, before: Task | RemovedTask) -> bool:
+    def _keeps(self, removal: _Removal, now: datetime) -> bool:
+        return removal.removed_at > now - self._trash_lifetime
+
+    def _find_key(self, owner: UserId, key: IdempotencyKey, now: datetime) -> _UsedKey | None:
+        used = self._keys.get((owner, key.text))
+        if used is None or now - used.used_at >= KEY_LIFETIME:
+            return None
+        if used.key.request_digest != key.request_digest:
+            raise KeyReused
+        return used
+
+    def _is_taken(self, added: Task | RemovedTask) -> bool:
+        return isinstance(added, Task) and added.id in self._tasks
+
+    def _is_current(self, owner: UserId, before: Task | RemovedTask | None) -> bool:
+        if before is None:
+            return True
         if isinstance(before, RemovedTask):
             removal = self._removals.get(before.task.id)
             is_there = removal is not None and removal.task is not None

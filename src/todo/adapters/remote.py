@@ -3,7 +3,7 @@
 import asyncio
 import re
 import ssl
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 from typing import Any, TypeVar
@@ -13,9 +13,19 @@ import httpx
 import msgspec
 
 from todo.backoff import pauses
-from todo.domain.ports import PAGE_LENGTH, Applied, Change, IdempotencyKey, ListVersion, Page, Selection, Trash
-from todo.domain.refusals import InvalidField, NotAuthenticated, Refusal, TaskChanged, TaskNotFound, Unavailable
+from todo.domain.ports import PAGE_LENGTH, Applied, Change, IdempotencyKey, Known, ListVersion, Page, Selection, Trash
+from todo.domain.refusals import (
+    IdTaken,
+    InvalidField,
+    NotAuthenticated,
+    NotYours,
+    Refusal,
+    TaskChanged,
+    TaskNotFound,
+    Unavailable,
+)
 from todo.domain.task import Position, RemovedTask, Task, UserId
+from todo.http_contract.batches import decode_results, operation_body
 from todo.http_contract.documents import (
     STATUSES,
     Problem,
@@ -84,12 +94,36 @@ class RemoteTaskStore:
         response = await self._request(owner, "GET", "/tasks", params=query, is_repeatable=True)
         return Page(self._decode(response, decode_tasks), "next" in response.links, self._read_version(response))
 
+    async def find(self, owner: UserId, ids: Collection[UUID], new: Collection[UUID], *, now: datetime) -> Known:
+        """One request for each id that is not new; the server looks for those that are when it adds them."""
+        tasks: dict[UUID, Task] = {}
+        missing: set[UUID] = set()
+        others: set[UUID] = set()
+
+        async def find_one(task_id: UUID) -> None:
+            try:
+                async with at_once:
+                    tasks[task_id] = await self.get(owner, task_id)
+            except TaskNotFound:
+                missing.add(task_id)
+            except NotYours:
+                others.add(task_id)
+
+        at_once = asyncio.Semaphore(8)
+        await asyncio.gather(*(find_one(task_id) for task_id in ids if task_id not in new))
+        removed = {}
+        if missing:
+            kept = [one async for one in self._read_trash(owner, now)]
+            removed = {one.task.id: one for one in kept if one.task.id in missing}
+        return Known(tasks, removed, others)
+
     async def version(self, owner: UserId) -> ListVersion:
         # Not HEAD: a refusal would have no sentence.
         return (await self.list(owner, Selection(), limit=1)).version
 
     async def apply(self, owner: UserId, changes: Sequence[Change], key: IdempotencyKey | None = None) -> Applied:
-        """One change only: the server's API has no request for several."""
+        if len(changes) > 1 or (key is not None and key.note is not None):
+            return await self._apply_all(owner, changes, key)
         [(before, after)] = changes
         if before is None:
             assert isinstance(after, Task)
@@ -121,14 +155,21 @@ class RemoteTaskStore:
         return Trash(self._decode(response, decode_trash), "next" in response.links)
 
     async def get_removed(self, owner: UserId, task_id: UUID, *, now: datetime) -> RemovedTask:
+        async for one in self._read_trash(owner, now):
+            if one.task.id == task_id:
+                return one
+        raise TaskNotFound
+
+    async def _read_trash(self, owner: UserId, now: datetime) -> AsyncIterator[RemovedTask]:
         before, more = None, True
         while more:
             removed, more = await self.trash(owner, now=now, before=before)
             for one in removed:
-                if one.task.id == task_id:
-                    return one
+                yield one
                 before = one.task.revision
-        raise TaskNotFound
+
+    async def recall(self, owner: UserId, key: IdempotencyKey, *, now: datetime) -> str | None:  # noqa: ARG002 - the server does
+        return None
 
     async def purge(self, owner: UserId, task_id: UUID | None = None) -> None:
         await self._request(owner, "DELETE", "/trash" if task_id is None else f"/trash/{task_id}")
@@ -140,6 +181,21 @@ class RemoteTaskStore:
         # With a key of our own, a replay only means that an earlier response was lost.
         replayed = key is not None and response.headers.get("Idempotency-Replayed") == "true"
         return Applied([self._decode(response, decode_task)], replayed)
+
+    async def _apply_all(self, owner: UserId, changes: Sequence[Change], key: IdempotencyKey | None) -> Applied:
+        headers = {} if key is None else {"Idempotency-Key": key.text}
+        body = {"operations": [operation_body(change) for change in changes]}
+        # Sent again, additions change nothing; whatever names a revision would be refused, although it was made.
+        is_repeatable = key is not None or all(change.before is None for change in changes)
+        try:
+            response = await self._request(
+                owner, "POST", "/batch", headers=headers, json=body, is_repeatable=is_repeatable
+            )
+        except (IdTaken, NotYours, TaskNotFound):
+            raise TaskChanged from None
+        results = self._decode(response, decode_results)
+        repeated = {task.id for status, task in results if task is not None and status == 200}
+        return Applied([task for _, task in results if task is not None], repeated=repeated)
 
     async def _request(
         self,

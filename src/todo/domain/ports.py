@@ -131,6 +131,14 @@ class Changes(NamedTuple):
     forgotten: int  # removals up to this revision are no longer known
 
 
+class Known(NamedTuple):
+    """What is known of some ids."""
+
+    tasks: Mapping[UUID, Task]  # the owner's
+    removed: Mapping[UUID, RemovedTask | None]  # by the owner; None for one that can't be restored any more
+    others: Collection[UUID]  # of other people's tasks
+
+
 class Change(NamedTuple):
     """What becomes of one task: added (nothing before), saved, removed (in the trash after) or restored (before)."""
 
@@ -141,11 +149,14 @@ class Change(NamedTuple):
 class IdempotencyKey(NamedTuple):
     text: str
     request_digest: bytes  # equal for equal requests; 32 bytes
+    note: str | None = None  # of a batch: what ``recall`` finds again
 
 
 class Applied(NamedTuple):
     tasks: Sequence[Task]  # those that were not removed, as stored, in the order of the changes
     replayed: bool = False  # true when an idempotency key led to a task that was added before
+    repeated: Collection[UUID] = ()
+    """Of additions, those that had been made before with the same values; only a store on another machine has any."""
 
 
 class TaskStore(Protocol):
@@ -169,6 +180,11 @@ class TaskStore(Protocol):
         after ``after``."""
         ...
 
+    async def find(self, owner: UserId, ids: Collection[UUID], new: Collection[UUID], *, now: datetime) -> Known:
+        """What is known of these ids, of which ``new`` were made up for tasks to be added. A store on another machine
+        may leave it to ``apply`` to look for those."""
+        ...
+
     async def version(self, owner: UserId) -> ListVersion:
         """Costs the same however many tasks there are."""
         ...
@@ -180,13 +196,19 @@ class TaskStore(Protocol):
         A removal remembers the task's id and its own revision, for ``changes``; and what the task was, until the trash
         forgets it. What has to be forgotten by then is forgotten by the owner's next removal.
 
-        Raises TaskChanged unless each task is still at the revision of its ``before``.
+        Raises TaskChanged unless each task is still at the revision of its ``before``, and if an id of an addition is
+        taken.
 
         With a key, which goes with one addition: if the owner sent the same key less than KEY_LIFETIME before
         ``created_at`` of the addition, nothing is added, and the task that was added then is returned as it is now.
         Raises KeyReused if the digests differ, TaskNotFound if it has been removed since. However many such calls
-        meet, one adds.
+        meet, one adds. With a key that has a note, which goes with a batch: raises TaskChanged if the key is in use.
         """
+        ...
+
+    async def recall(self, owner: UserId, key: IdempotencyKey, *, now: datetime) -> str | None:
+        """The note of a batch that was made with this key less than KEY_LIFETIME before ``now``. Raises KeyReused if
+        the digests differ."""
         ...
 
     async def trash(

@@ -28,6 +28,13 @@ class NotYours(Refusal):
         super().__init__("This task belongs to another person; ask for one of your own.")
 
 
+class IdTaken(Refusal):
+    """The id of a new task belongs to another one, or to one that was removed."""
+
+    def __init__(self) -> None:
+        super().__init__("There is, or was, another task with this id; send a new id.")
+
+
 class TaskChanged(Refusal):
     """The task is no longer at a revision that the caller named."""
 

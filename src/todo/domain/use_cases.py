@@ -5,6 +5,8 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
+from todo.domain import batch as batches
+from todo.domain.batch import Asked, Batch, Create, OperationRefused
 from todo.domain.ports import (
     PAGE_LENGTH,
     Applied,
@@ -17,7 +19,7 @@ from todo.domain.ports import (
     TaskStore,
     Trash,
 )
-from todo.domain.refusals import ChangesForgotten, InvalidField, TaskChanged, TaskNotFound, Unavailable
+from todo.domain.refusals import ChangesForgotten, InvalidField, Refusal, TaskChanged, TaskNotFound, Unavailable
 from todo.domain.task import Edit, Position, RemovedTask, Task, UserId
 
 Clock = Callable[[], datetime]  # now, aware and in UTC
@@ -50,7 +52,7 @@ class Tasks:
         self._check_time_zone(values)
         task = Task.new(actor, values, task_id=self._new_id(), now=self._clock())
         idempotency = None if key is None else IdempotencyKey(key, values.digest())
-        return await self._apply(actor, Change(None, task), idempotency)
+        return await self._apply(actor, [Change(None, task)], idempotency)
 
     async def read(self, actor: UserId, task_id: UUID) -> Task:
         """Raises TaskNotFound, NotYours."""
@@ -91,6 +93,55 @@ class Tasks:
         """Into the trash. Raises TaskNotFound, NotYours, TaskChanged."""
         await self._read_and_apply(actor, task_id, expected, lambda task: task.remove(now=self._clock()))
 
+    async def batch(
+        self, actor: UserId, asked: Sequence[Asked], *, is_atomic: bool = True, key: str | None = None
+    ) -> Batch:
+        """All the operations, each of another task, as one act. If it is atomic and one is refused, none is done.
+
+        Raises OperationRefused, KeyReused.
+        """
+        idempotency = None if key is None else IdempotencyKey(key, batches.digest(asked, is_atomic=is_atomic))
+        asked = [self._prepare(one) for one in asked]
+        ids = [one.id for one in asked if not isinstance(one, Refusal) and one.id is not None]
+        new = {one.id for one in asked if isinstance(one, Create) and one.id is not None}
+        for _ in range(_ATTEMPTS):
+            now = self._clock()
+            if idempotency is not None:
+                noted = await self._store.recall(actor, idempotency, now=now)
+                if noted is not None:
+                    known = await self._store.find(actor, batches.noted_ids(noted), (), now=now)
+                    revision = (await self._store.version(actor)).revision
+                    return Batch(batches.recall(asked, noted, known), revision, replayed=True)
+            judgement = batches.judge(actor, asked, await self._store.find(actor, ids, new, now=now), now=now)
+            outcomes, changes, _ = judgement
+            if is_atomic:
+                for place, outcome in enumerate(outcomes):
+                    if outcome.refusal is not None:
+                        raise OperationRefused(place, outcome.refusal)
+            if not changes:
+                return Batch(outcomes, (await self._store.version(actor)).revision)
+            if idempotency is not None:
+                idempotency = idempotency._replace(note=batches.note(asked, outcomes))
+            try:
+                applied = await self._apply(actor, changes, idempotency)
+            except TaskChanged:
+                new = set()  # a store on another machine may not have looked for them
+                continue
+            return Batch(batches.complete(judgement, applied), (await self._store.version(actor)).revision)
+        raise Unavailable("Too many changes to these tasks at once; try again in a moment.")
+
+    def _prepare(self, asked: Asked) -> Asked:
+        """With an id for a task that has none; a refusal in its place if its time zone is unknown."""
+        if isinstance(asked, Create) and asked.id is None:
+            asked = asked._replace(id=self._new_id())
+        values = getattr(asked, "values", getattr(asked, "changes", None))
+        try:
+            if values is not None:
+                self._check_time_zone(values)
+        except InvalidField as refusal:
+            return refusal
+        return asked
+
     async def trash(self, actor: UserId, *, before: int | None = None, limit: int) -> Trash:
         return await self._store.trash(actor, now=self._clock(), before=before, limit=limit)
 
@@ -99,7 +150,7 @@ class Tasks:
         now = self._clock()
         removed = await self._store.get_removed(actor, task_id, now=now)
         try:
-            return (await self._apply(actor, Change(removed, removed.restore(now=now)))).tasks[0]
+            return (await self._apply(actor, [Change(removed, removed.restore(now=now))])).tasks[0]
         except TaskChanged:  # somebody else restored or purged it
             raise TaskNotFound from None
 
@@ -109,8 +160,8 @@ class Tasks:
             await self._store.get_removed(actor, task_id, now=self._clock())
         await self._store.purge(actor, task_id)
 
-    async def _apply(self, actor: UserId, change: Change, key: IdempotencyKey | None = None) -> Applied:
-        applied = await self._store.apply(actor, [change], key)
+    async def _apply(self, actor: UserId, changes: Sequence[Change], key: IdempotencyKey | None = None) -> Applied:
+        applied = await self._store.apply(actor, changes, key)
         for listener in self.listeners:
             listener(actor)
         return applied
@@ -138,7 +189,7 @@ class Tasks:
             if after is before:
                 return before
             try:
-                applied = await self._apply(actor, Change(before, after))
+                applied = await self._apply(actor, [Change(before, after)])
             except TaskChanged:
                 if expected is not None:
                     raise

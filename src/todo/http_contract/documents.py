@@ -23,6 +23,7 @@ STATUSES: Final[Mapping[type[refusals.Refusal], int]] = {
     refusals.InvalidToken: 401,
     refusals.NotYours: 403,
     refusals.TaskNotFound: 404,
+    refusals.IdTaken: 409,
     refusals.ChangesForgotten: 410,
     refusals.TaskChanged: 412,
     refusals.KeyReused: 422,
@@ -163,7 +164,7 @@ async def encode_pages(
     yield b"[]" if opening == b"[" else b"]"
 
 
-def decode_task(document: bytes) -> Task:
+def decode_task(document: bytes | msgspec.Raw) -> Task:
     """Raises ValueError."""
     return _read_document(_task_decoder.decode(document))
 

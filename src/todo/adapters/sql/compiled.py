@@ -6,13 +6,38 @@ SQLAlchemy's engine would take four times as long to run a statement as the driv
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Dialect, Select
+from sqlalchemy import Boolean, ColumnElement, Dialect, Select, bindparam
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeEngine
 
-from todo.adapters.sql.tables import JsonText
+from todo.adapters.sql.tables import JsonText, TextList
 
 Row = tuple[Any, ...]
 Processor = Callable[[Any], Any] | None
+
+
+class _IsOneOf(FunctionElement[bool]):
+    inherit_cache = True
+    type = Boolean()
+
+
+def is_one_of(column: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Whether a UUID is one of the parameter ``ids``, a list of them in hexadecimal: one statement for any number."""
+    return _IsOneOf(column, bindparam("ids", type_=TextList))
+
+
+@compiles(_IsOneOf, "postgresql")
+def _compile_for_postgresql(element: _IsOneOf, compiler: SQLCompiler, **_: Any) -> str:
+    column, ids = element.clauses
+    return f"{compiler.process(column)} = ANY (CAST({compiler.process(ids)} AS uuid[]))"
+
+
+@compiles(_IsOneOf, "sqlite")
+def _compile_for_sqlite(element: _IsOneOf, compiler: SQLCompiler, **_: Any) -> str:
+    column, ids = element.clauses
+    return f"{compiler.process(column)} IN (SELECT value FROM json_each({compiler.process(ids)}))"  # noqa: S608 - of SQLAlchemy's own parts
 
 
 class Compiled:

@@ -40,6 +40,8 @@ class KeyRow(NamedTuple):
     key: str
     request_digest: bytes
     expired: datetime
+    note: str | None = None  # of a batch
+    used_at: datetime | None = None  # of a batch
 
 
 class Changed(NamedTuple):
@@ -74,7 +76,8 @@ class Database(Protocol):
         ...
 
     async def change(self, owner: str, changes: Sequence[RowChange], key: KeyRow | None = None) -> Changed:
-        """A key goes with one addition: if it leads to another task already, nothing is added."""
+        """A key without a note goes with one addition: if it leads to another task already, nothing is added. With a
+        note nothing is changed if the key is in use."""
         ...
 
     async def purge(self, owner: str, task_id: UUID | None) -> None:

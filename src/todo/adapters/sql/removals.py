@@ -7,6 +7,7 @@ import msgspec
 from sqlalchemy import BigInteger, ColumnElement, Integer, Select, bindparam, cast, null, select, union_all
 from sqlalchemy.sql.elements import Label
 
+from todo.adapters.sql.compiled import is_one_of
 from todo.adapters.sql.tables import TASK_COLUMNS, removed_tasks, tasks, users
 from todo.domain.task import FIELDS, Task, get_task_types
 
@@ -42,6 +43,13 @@ _LIMIT = bindparam("limit", type_=Integer)
 
 REMOVED_COLUMNS = (removed_tasks.c.content, removed_tasks.c.revision, removed_tasks.c.removed_at)
 
+FIND_REMOVED = select(removed_tasks.c.id, *REMOVED_COLUMNS).where(_OWNERS, is_one_of(removed_tasks.c.id))
+FIND_OTHERS = union_all(
+    select(tasks.c.id).where(is_one_of(tasks.c.id), tasks.c.user_id != bindparam("owner")),
+    select(removed_tasks.c.id).where(
+        is_one_of(removed_tasks.c.id), removed_tasks.c.user_id != bindparam("owner"), *_KEPT
+    ),
+).subquery()
 GET_REMOVED = select(*REMOVED_COLUMNS).where(_OWNERS, removed_tasks.c.id == bindparam("id"), *_KEPT)
 GET_REMOVER = select(removed_tasks.c.user_id).where(removed_tasks.c.id == bindparam("id"), *_KEPT)
 TRASH = (

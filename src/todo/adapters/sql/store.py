@@ -3,15 +3,16 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache, partial
+from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import LargeBinary, bindparam, select
 
 from todo.adapters.sql import removals
-from todo.adapters.sql.compiled import Row
+from todo.adapters.sql.compiled import Row, is_one_of
 from todo.adapters.sql.database import Database, KeyRow, ReadBeside, RowChange
 from todo.adapters.sql.select_tasks import ORDERS, make_parameters, select_tasks
-from todo.adapters.sql.tables import TASK_COLUMNS, make_row, tasks, users
+from todo.adapters.sql.tables import TASK_COLUMNS, idempotency_keys, make_row, tasks, users
 from todo.domain.ports import (
     KEY_LIFETIME,
     PAGE_LENGTH,
@@ -20,6 +21,7 @@ from todo.domain.ports import (
     Change,
     Changes,
     IdempotencyKey,
+    Known,
     ListVersion,
     Order,
     Page,
@@ -37,7 +39,16 @@ _make_task: Callable[[Row], Task] = partial(tuple.__new__, Task)
 _ID, _TITLE, _REVISION = map(Task._fields.index, ("id", "title", "revision"))
 
 _GET = select(*TASK_COLUMNS).where(tasks.c.user_id == bindparam("owner"), tasks.c.id == bindparam("id"))
+_FIND = select(*TASK_COLUMNS).where(tasks.c.user_id == bindparam("owner"), is_one_of(tasks.c.id))
 _GET_OWNER = select(tasks.c.user_id).where(tasks.c.id == bindparam("id"))
+_RECALL = select(
+    idempotency_keys.c.note,
+    (idempotency_keys.c.request_digest == bindparam("digest", type_=LargeBinary)).label("is_same"),
+).where(
+    idempotency_keys.c.user_id == bindparam("owner"),
+    idempotency_keys.c.key == bindparam("key"),
+    idempotency_keys.c.created_at > bindparam("expired", type_=idempotency_keys.c.created_at.type),
+)
 _VERSION = select(users.c.epoch.label("id"), users.c.revision).where(users.c.id == bindparam("owner"))
 
 
@@ -50,6 +61,10 @@ class SqlTaskStore:
         self._trash_lifetime = trash_lifetime
         self._get = database.prepare_read(_GET)
         self._get_owner = database.prepare_read(_GET_OWNER)
+        self._find = database.prepare_read(_FIND, is_quick=False)
+        self._find_removed = database.prepare_read(removals.FIND_REMOVED, is_quick=False)
+        self._find_others = database.prepare_read(select(removals.FIND_OTHERS), is_quick=False)
+        self._recall = database.prepare_read(_RECALL)
         self._version = database.prepare_read(_VERSION)
         self._get_removed = database.prepare_read(removals.GET_REMOVED)
         self._get_remover = database.prepare_read(removals.GET_REMOVER)
@@ -78,17 +93,35 @@ class SqlTaskStore:
         )
         return Page(list(map(_make_task, found)), more=len(rows) > limit, version=_make_version(version))
 
+    async def find(self, owner: UserId, ids: Collection[UUID], new: Collection[UUID], *, now: datetime) -> Known:  # noqa: ARG002 - here they are no different
+        given: dict[str, Any] = {"owner": owner, **self._kept_since(now)}
+        rows = await self._find({**given, "ids": [one.hex for one in ids]}) if ids else []
+        found = {task.id: task for task in map(_make_task, rows)}
+        if not (missing := [one.hex for one in ids if one not in found]):
+            return Known(found, {}, ())
+        removed = {
+            row[0]: _make_removed(row[1:]) if row[1] is not None and row[-1] > given["kept_since"] else None
+            for row in await self._find_removed({**given, "ids": missing})
+        }
+        missing = [one.hex for one in ids if one not in found and one not in removed]
+        others = await self._find_others({**given, "ids": missing}) if missing else []
+        return Known(found, removed, {task_id for (task_id,) in others})
+
     async def version(self, owner: UserId) -> ListVersion:
         rows = await self._version({"owner": owner})
         return _make_version(rows[0] if rows else None)
 
     async def apply(self, owner: UserId, changes: Sequence[Change], key: IdempotencyKey | None = None) -> Applied:
+        key_row = None
         if key is not None:
-            [(_, task)] = changes
-            assert isinstance(task, Task)
-            return await self._apply_once(owner, task, key)
+            first = changes[0].after
+            now = first.removed_at if isinstance(first, RemovedTask) else first.updated_at
+            key_row = KeyRow(key.text, key.request_digest, now - KEY_LIFETIME, key.note, now)
+            if key.note is None:
+                assert isinstance(first, Task)
+                return await self._apply_once(owner, first, key_row)
         row, maybe_applied = await self._database.change(
-            owner, [self._make_row_change(owner, change) for change in changes]
+            owner, [self._make_row_change(owner, change) for change in changes], key_row
         )
         if row is not None:
             before_all = row[0] - len(changes)
@@ -102,6 +135,14 @@ class SqlTaskStore:
         if maybe_applied:
             return Applied([task for change in changes for task in await self._find_applied(owner, change)])
         raise TaskChanged
+
+    async def recall(self, owner: UserId, key: IdempotencyKey, *, now: datetime) -> str | None:
+        given = {"owner": owner, "key": key.text, "digest": key.request_digest, "expired": now - KEY_LIFETIME}
+        for note, is_same in await self._recall(given):
+            if not is_same:
+                raise KeyReused
+            return cast(str, note)
+        return None
 
     async def trash(
         self, owner: UserId, *, now: datetime, before: int | None = None, limit: int = PAGE_LENGTH
@@ -149,9 +190,8 @@ class SqlTaskStore:
             raise Unavailable("The connection was lost: the person has been erased, or was never known.")
         return None if row is None else int(row[0])
 
-    async def _apply_once(self, owner: UserId, task: Task, key: IdempotencyKey) -> Applied:
-        key_row = KeyRow(key.text, key.request_digest, expired=task.created_at - KEY_LIFETIME)
-        row, _ = await self._database.change(owner, [self._make_row_change(owner, Change(None, task))], key_row)
+    async def _apply_once(self, owner: UserId, task: Task, key: KeyRow) -> Applied:
+        row, _ = await self._database.change(owner, [self._make_row_change(owner, Change(None, task))], key)
         if row is None:  # an earlier attempt has added it
             return Applied([await self.get(owner, task.id)])
         task_id, digest, revision = row

@@ -196,5 +196,6 @@ idempotency_keys = Table(
     # No foreign key: the key outlives the task, or a repeat would make a second one.
     Column("task_id", Uuid, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
+    Column("note", Text),  # of a batch: what became of its operations; its task_id means nothing
     sqlite_with_rowid=False,
 )

@@ -66,7 +66,7 @@ async def add(session: Session, title: str, *, as_json: bool, **fields: Any) -> 
 
     Example: todo add "Pay rent" --due friday --priority high --label home
     """
-    (task,), _ = await session.tasks.add(session.user, Edit(title=title, **_read_fields(**fields)))
+    [task], _, _ = await session.tasks.add(session.user, Edit(title=title, **_read_fields(**fields)))
     _print_task(task, as_json=as_json)
 
 

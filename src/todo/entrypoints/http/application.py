@@ -16,6 +16,7 @@ from todo.composition import Service, compose
 from todo.domain.refusals import OperatorNeeded, Unavailable
 from todo.entrypoints.http import docs, problems
 from todo.entrypoints.http.authentication import authenticate_with
+from todo.entrypoints.http.batch import BatchController
 from todo.entrypoints.http.changes import ChangesController
 from todo.entrypoints.http.cors import Cors
 from todo.entrypoints.http.events import EventsController, Watcher
@@ -54,6 +55,7 @@ def make_app(
     controllers = [
         type("Controller", (TaskController,), use_cases | long_reads),
         type("Controller", (TrashController,), use_cases | long_reads),
+        type("Controller", (BatchController,), use_cases),
         type("Controller", (ChangesController,), use_cases),
         type("Controller", (EventsController,), use_cases),
     ]
@@ -106,6 +108,7 @@ def make_app(
 _METHODS = {
     "/tasks": "GET, POST",
     "/tasks/{task_id:str}": "DELETE, GET, PATCH, PUT",
+    "/batch": "POST",
     "/changes": "GET",
     "/events": "GET",
     "/trash": "DELETE, GET",

@@ -10,6 +10,7 @@ import msgspec
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
+from todo.domain.batch import OperationRefused
 from todo.domain.refusals import InvalidField, InvalidToken, NotAuthenticated, OperatorNeeded, Refusal, Unavailable
 from todo.http_contract.documents import ErrorItem, Problem, format_pointer, get_status
 
@@ -22,12 +23,10 @@ RETRY_AFTER = 1  # seconds after which a client may repeat a request that was re
 # RFC 9110's phrases, where those of older Pythons are older.
 _PHRASES = {413: "Content Too Large", 422: "Unprocessable Content"}
 
-TOO_LARGE = "The body is larger than 64 KiB; send a smaller one."
-
 _DETAILS = {
     404: "There is nothing at this path; /docs shows what there is.",
     405: "This path does not take this method; the Allow header names those it takes.",
-    413: TOO_LARGE,
+    413: "The body is too large; send a smaller one.",
 }
 
 Headers = list[tuple[bytes, bytes]]
@@ -56,6 +55,12 @@ def render(error: Exception) -> tuple[int, Headers, bytes]:
     match error:
         case OperatorNeeded():
             status, detail = 500, "Internal server error"
+        case OperationRefused():
+            status, detail = get_status(error.refusal), str(error)
+            path: tuple[str | int, ...] = ("operations", error.place)
+            errors = (ErrorItem(detail=detail, pointer=format_pointer(path)),)
+            if isinstance(error.refusal, InvalidField):
+                errors += (ErrorItem(detail=detail, pointer=format_pointer((*path, *error.refusal.path))),)
         case Refusal():
             status, detail = get_status(error), str(error)
             if isinstance(error, InvalidField):

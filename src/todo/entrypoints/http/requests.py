@@ -13,7 +13,8 @@ from litestar import Request
 from litestar.datastructures import State
 
 from todo.domain.task import Edit, UserId
-from todo.entrypoints.http.problems import TOO_LARGE, InvalidRequest
+from todo.entrypoints.http.problems import InvalidRequest
+from todo.http_contract.batches import ID
 from todo.http_contract.documents import KEY_LENGTH, ErrorItem, format_pointer, make_edit
 from todo.http_contract.entity_tags import parse_if_match
 
@@ -22,41 +23,47 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # some clients send one; a parser may ignore
 
 ApiRequest = Request[UserId, Any, State]
 
-_ID = re.compile("[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-
 
 async def read_edit(request: ApiRequest, body_type: type[msgspec.Struct]) -> Edit:
-    """The edit that the body asks for. Raises InvalidField, InvalidRequest; a body that is too long is rejected before
-    it has been read whole."""
-    _check_media_type(request)
-    body = (await _read_body(request)).removeprefix(_BYTE_ORDER_MARK)
-    try:
-        # The whole document first: decoding straight into the type would not check what it skips.
-        document = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise invalid_body("The body is not valid JSON in UTF-8.") from None
+    """The edit that the body asks for. Raises InvalidField, InvalidRequest."""
+    document = await read_json(request, BODY_LENGTH)
     try:
         return make_edit(msgspec.convert(document, body_type))
     except msgspec.ValidationError as error:
-        raise invalid_body(*_explain(str(error))) from None
+        raise invalid_body(*explain(str(error))) from None
 
 
-async def _read_body(request: ApiRequest) -> bytes:
+async def read_json(request: ApiRequest, max_length: int) -> Any:
+    """The whole document: decoding straight into a type would not check what it skips. Raises InvalidRequest; a body of
+    more than ``max_length`` bytes is rejected before it has been read whole."""
+    _check_media_type(request)
+    body = (await _read_body(request, max_length)).removeprefix(_BYTE_ORDER_MARK)
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise invalid_body("The body is not valid JSON in UTF-8.") from None
+
+
+async def _read_body(request: ApiRequest, max_length: int) -> bytes:
     announced = read_header(request, b"content-length")
     if announced is not None:
         digits = announced.lstrip("0")  # HTTP allows more of them than int() does
-        if digits.isdecimal() and (len(digits) > 9 or int(digits) > BODY_LENGTH):
-            raise InvalidRequest(TOO_LARGE, status=413)
+        if digits.isdecimal() and (len(digits) > 9 or int(digits) > max_length):
+            raise _too_large(max_length)
     body, more = b"", True
     while more:
         message: Any = await request.receive()
         if message["type"] == "http.disconnect":
             raise invalid_body("The body did not come whole.")
         body += message.get("body", b"")
-        if len(body) > BODY_LENGTH:
-            raise InvalidRequest(TOO_LARGE, status=413)
+        if len(body) > max_length:
+            raise _too_large(max_length)
         more = message.get("more_body", False)
     return body
+
+
+def _too_large(max_length: int) -> InvalidRequest:
+    return InvalidRequest(f"The body is larger than {max_length // 1024} KiB; send a smaller one.", status=413)
 
 
 def _check_media_type(request: ApiRequest) -> None:
@@ -73,7 +80,7 @@ def _check_media_type(request: ApiRequest) -> None:
 def read_task_id(request: ApiRequest) -> UUID:
     text = request.path_params["task_id"]
     # msgspec takes missing hyphens too; the contract has one form.
-    if not _ID.fullmatch(text):
+    if not ID.fullmatch(text):
         raise invalid_parameter("id", "The id must be a UUID, such as 01890a5d-ac96-774b-bcce-b302099a8057.")
     return msgspec.convert(text, UUID)
 
@@ -117,7 +124,7 @@ def invalid_parameter(name: str, detail: str) -> InvalidRequest:
 _TYPES = {"str": "a string", "bool": "true or false", "object": "a JSON object", "array": "an array", "null": "null"}
 
 
-def _explain(error: str) -> tuple[str, ...]:
+def explain(error: str) -> tuple[str, ...]:
     """msgspec's error as a sentence, and the path to what is wrong."""
     path = re.search(r"at `\$\.?(.*?)`", error)
     parts = re.findall(r"[^.\[\]]+", path[1]) if path else []

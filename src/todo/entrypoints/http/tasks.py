@@ -47,7 +47,7 @@ class TaskController(Controller):
     async def create(self, request: ApiRequest) -> ASGIApp:
         key = read_idempotency_key(request)
         values = await read_edit(request, NewTask)
-        (task,), replayed = await self.tasks.add(request.user, values, key=key)
+        [task], replayed, _ = await self.tasks.add(request.user, values, key=key)
         headers = [(b"location", f"{_get_path(request)}/{task.id}".encode())]
         if replayed:
             headers.append((b"idempotency-replayed", b"true"))

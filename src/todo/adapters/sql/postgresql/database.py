@@ -154,6 +154,8 @@ class PostgresqlDatabase:
             rows, maybe_applied = await self._run(statement, parameters)
         except _AppliedBefore:
             return Changed(None, maybe_applied=True)
+        except errors.UniqueViolation:  # another has added a task with the same id
+            return Changed(None, maybe_applied=False)
         return Changed(rows[0] if rows else None, maybe_applied)
 
     async def _run(self, statement: PreparedStatement, parameters: Sequence[Any]) -> tuple[Sequence[Row], bool]:

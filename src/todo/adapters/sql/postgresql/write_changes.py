@@ -30,6 +30,8 @@ _TYPES: Final[Mapping[str, type]] = {
     "saved": str,
     "removed": str,
     "restored": str,
+    "note": str,
+    "used_at": datetime,
 }
 _NAMES = ", ".join(column.name for column in tasks.c)
 
@@ -58,16 +60,18 @@ _ADD = _Named(f"WITH owner AS (INSERT INTO users (id, epoch, revision) VALUES (:
 # just inserted, and wait for that one to end. Keys that another statement is sweeping are left to it.
 _KEEP_UNLESS_EXPIRED = ", ".join(
     f"{name} = CASE WHEN old.created_at <= :expired THEN excluded.{name} ELSE old.{name} END"
-    for name in ("request_digest", "task_id", "created_at")
+    for name in ("request_digest", "task_id", "created_at", "note")
 )
-_ADD_ONCE = _Named(
-    f"""
-WITH swept AS (
+_SWEPT_KEYS = """
+swept_keys AS (
   DELETE FROM idempotency_keys WHERE user_id = :user_id AND key IN (
     SELECT key FROM idempotency_keys
     WHERE user_id = :user_id AND key <> :key AND created_at <= :expired FOR UPDATE SKIP LOCKED
   )
-),
+)"""
+_ADD_ONCE = _Named(
+    f"""
+WITH {_SWEPT_KEYS},
 claimed AS (
   INSERT INTO idempotency_keys AS old (user_id, key, request_digest, task_id, created_at)
   VALUES (:user_id, :key, :request_digest, :id, :created_at)
@@ -141,8 +145,9 @@ _NEW_REVISION = 'owner.revision - :number + "position"'
 _ADDED_TASKS = f"INSERT INTO tasks ({_NAMES}) SELECT {_NAMES.replace('revision', _NEW_REVISION)} FROM"
 
 # As above, with tasks and removals locked in the order of their ids; LATERAL makes that a look-up by key for each.
-_SEVERAL = _Named(
-    f"""
+_ARE_CURRENT = """FROM locked, locked_removals WHERE locked.number = (SELECT count(*) FROM known)
+  AND locked_removals.number = (SELECT count(*) FROM restored)"""
+_SEVERAL = f"""
 WITH added AS (SELECT * FROM {_ROWS.format(parameter=":added")}),
 saved AS (SELECT * FROM {_ROWS.format(parameter=":saved")}),
 removed AS (SELECT * FROM {_ROWS.format(parameter=":removed")}),
@@ -161,12 +166,11 @@ locked_removals AS (
     WHERE user_id = :user_id AND id = sorted.id AND revision = sorted.revision AND content IS NOT NULL FOR UPDATE
   ) AS current
 ),
-owner AS (
+{{claimed}}owner AS (
   INSERT INTO users (id, epoch, revision)
   SELECT :user_id, coalesce((SELECT id FROM added ORDER BY "position" LIMIT 1), (SELECT id FROM known LIMIT 1),
     (SELECT id FROM restored LIMIT 1)), :number
-  FROM locked, locked_removals WHERE locked.number = (SELECT count(*) FROM known)
-  AND locked_removals.number = (SELECT count(*) FROM restored)
+  {{condition}}
   ON CONFLICT (id) DO UPDATE SET revision = users.revision + :number, forgotten = {_FORGOTTEN} RETURNING revision
 ),
 {_FORGET},
@@ -189,7 +193,17 @@ bury AS (
 )
 SELECT revision FROM owner
 """
-)
+_CLAIMED = f"""{_SWEPT_KEYS},
+claimed AS (
+  INSERT INTO idempotency_keys AS old (user_id, key, request_digest, task_id, created_at, note)
+  SELECT :user_id, :key, :request_digest, :id, :used_at, :note {_ARE_CURRENT}
+  ON CONFLICT (user_id, key) DO UPDATE SET request_digest = excluded.request_digest, task_id = excluded.task_id,
+    created_at = excluded.created_at, note = excluded.note
+  WHERE old.created_at <= :expired RETURNING key
+),
+"""
+_SEVERAL_ONCE = _Named(_SEVERAL.format(claimed=_CLAIMED, condition="FROM claimed"))
+_SEVERAL_ALWAYS = _Named(_SEVERAL.format(claimed="", condition=_ARE_CURRENT))
 
 PURGE = PreparedStatement("UPDATE removed_tasks SET content = NULL WHERE user_id = $1 AND id = $2", str, UUID)
 PURGE_ALL = PreparedStatement(
@@ -216,7 +230,7 @@ def combine_changes(
     owner: str, changes: Sequence[RowChange], key: KeyRow | None
 ) -> tuple[PreparedStatement, Sequence[Any]]:
     """The statement, whose row is that of ``Database.change``, and its parameters."""
-    if len(changes) == 1:
+    if len(changes) == 1 and (key is None or key.note is None):
         kind, row = changes[0]
         return _SINGLE[kind].fill(row) if key is None else _ADD_ONCE.fill({**row, **key._asdict()})
     rows: dict[Kind, list[Mapping[str, Any]]] = {"add": [], "save": [], "remove": [], "restore": []}
@@ -231,4 +245,7 @@ def combine_changes(
         "restored": rows["restore"],
     }
     values = {name: encode(document).decode() for name, document in documents.items()}
-    return _SEVERAL.fill({"user_id": owner, "number": len(changes), **expired, **values})
+    given = {"user_id": owner, "number": len(changes), **expired, **values}
+    if key is None:
+        return _SEVERAL_ALWAYS.fill(given)
+    return _SEVERAL_ONCE.fill({**given, **key._asdict(), "id": changes[0].row["id"]})

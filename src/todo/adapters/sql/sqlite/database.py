@@ -112,6 +112,10 @@ class SqliteDatabase:
             row = await self._run(self._writer, lambda connection: make_changes(connection, changes, key))
         except TaskMovedOn:
             row = None
+        except sqlite3.IntegrityError as error:
+            if error.sqlite_errorname != "SQLITE_CONSTRAINT_PRIMARYKEY":
+                raise
+            row = None  # another has added a task with the same id
         return Changed(row, maybe_applied=False)
 
     async def purge(self, owner: str, task_id: UUID | None) -> None:

@@ -24,6 +24,7 @@ _TYPES = {column.name: column.type.python_type for table in (removed_tasks, task
     "expired": datetime,
     "content_expired": datetime,
     "removal_expired": datetime,
+    "used_at": datetime,
 }
 _CONVERTERS: Final[Mapping[type, Callable[[Any], Any]]] = {
     UUID: attrgetter("hex"),
@@ -100,30 +101,34 @@ _MAKE: Final[Mapping[Kind, Sequence[_Named]]] = {
 _SWEEP_KEYS = _Named("DELETE FROM idempotency_keys WHERE user_id = :user_id AND created_at <= :expired")
 _FIND_KEY = _Named("SELECT task_id, request_digest FROM idempotency_keys WHERE user_id = :user_id AND key = :key")
 _ADD_KEY = _Named(
-    "INSERT INTO idempotency_keys (user_id, key, request_digest, task_id, created_at)"
-    " VALUES (:user_id, :key, :request_digest, :id, :created_at)"
+    "INSERT INTO idempotency_keys (user_id, key, request_digest, task_id, created_at, note)"
+    " VALUES (:user_id, :key, :request_digest, :id, :used_at, :note)"
 )
 
 
 class TaskMovedOn(Exception):
-    """One of several tasks is not at the revision at which it was read; the transaction has to be rolled back."""
+    """One of several tasks is not at the revision at which it was read, or their key was used; the transaction has to
+    be rolled back."""
 
 
 def make_changes(connection: sqlite3.Connection, changes: Sequence[RowChange], key: KeyRow | None) -> Row | None:
     """The row of ``Database.change``. Raises TaskMovedOn."""
     if key is not None:
-        [change] = changes
-        given = {**change.row, **key._asdict()}
+        row = changes[0].row
+        given = {**row, **key._asdict(), "used_at": key.used_at or row["created_at"]}
         _SWEEP_KEYS.run(connection, given)
         for task_id, request_digest in _FIND_KEY.run(connection, given):
+            if key.note is not None:
+                raise TaskMovedOn
             return UUID(task_id), request_digest, None
         _ADD_KEY.run(connection, given)
-        return change.row["id"], key.request_digest, _make_change(connection, change)
+        if key.note is None:
+            return row["id"], key.request_digest, _make_change(connection, changes[0])
     revisions = []
     for change in changes:
         revision = _make_change(connection, change)
         if revision is None:
-            if len(changes) == 1:
+            if len(changes) == 1 and key is None:
                 return None
             raise TaskMovedOn
         revisions.append(revision)

@@ -10,7 +10,7 @@ SHUTDOWN_DELAY = 0.5  # seconds in which a request that is on its way to a stopp
 LINGER_TIMEOUT = 2  # seconds for which a client may continue to send after its last response
 MAX_FIELDS = 100  # of a request's head: each takes much more memory than its bytes
 
-MAX_HEAD, MAX_MESSAGE = 64 * 1024, 1024 * 1024
+MAX_HEAD, MAX_MESSAGE = 64 * 1024, 2 * 1024 * 1024
 """Bytes of a request. What the application reads of a body has a bound of its own."""
 
 HEAD_TOO_LONG = (

@@ -78,6 +78,7 @@ def upgrade() -> None:
         sa.Column("request_digest", sa.LargeBinary(32), nullable=False),
         sa.Column("task_id", sa.Uuid(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("note", sa.Text()),
         sa.PrimaryKeyConstraint("user_id", "key", name="idempotency_keys_pkey"),
         sa.ForeignKeyConstraint(
             ["user_id"],

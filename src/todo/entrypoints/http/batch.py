@@ -1,0 +1,58 @@
+"""The route of batches."""
+
+from typing import Any
+
+import msgspec
+from litestar import Controller, post
+from litestar.types import ASGIApp
+
+from todo.domain.batch import MAX_OPERATIONS, Asked
+from todo.domain.refusals import InvalidField, Refusal
+from todo.domain.use_cases import Tasks
+from todo.entrypoints.http.problems import render
+from todo.entrypoints.http.requests import ApiRequest, explain, invalid_body, read_idempotency_key, read_json
+from todo.entrypoints.http.responses import JSON, TASK_HEADERS, BytesResponse
+from todo.http_contract.batches import encode_batch, make_result, read_operation
+
+BODY_LENGTH = 1024 * 1024  # the most bytes of a body
+
+
+class BatchController(Controller):
+    path = "/batch"
+    tasks: Tasks
+
+    @post(status_code=200)
+    async def run(self, request: ApiRequest) -> ASGIApp:
+        key = read_idempotency_key(request)
+        asked, is_atomic = _read_batch(await read_json(request, BODY_LENGTH))
+        outcomes, revision, replayed = await self.tasks.batch(request.user, asked, is_atomic=is_atomic, key=key)
+        results = [make_result(one, None if one.refusal is None else render(one.refusal)[2]) for one in outcomes]
+        headers = [(b"idempotency-replayed", b"true")] if replayed else []
+        return BytesResponse(200, [JSON, *TASK_HEADERS, *headers], encode_batch(revision, results))
+
+
+def _read_batch(document: Any) -> tuple[list[Asked], bool]:
+    if not isinstance(document, dict):
+        raise invalid_body("The body must be a JSON object.")
+    is_atomic, operations = document.get("atomic", True), document.get("operations")
+    if not isinstance(is_atomic, bool):
+        raise invalid_body("atomic must be true or false.", "atomic")
+    if not isinstance(operations, list) or not 1 <= len(operations) <= MAX_OPERATIONS:
+        raise invalid_body(f"operations must be an array of 1 to {MAX_OPERATIONS} operations.", "operations")
+    asked = [_read_operation(operation) for operation in operations]
+    seen = set()
+    for place, one in enumerate(asked):
+        task_id = None if isinstance(one, Refusal) else one.id
+        if task_id is not None and task_id in seen:
+            raise invalid_body("Each operation must be of another task.", "operations", str(place), "id")
+        seen.add(task_id)
+    return asked, is_atomic
+
+
+def _read_operation(document: Any) -> Asked:
+    try:
+        return read_operation(document)
+    except InvalidField as refusal:
+        return refusal
+    except msgspec.ValidationError as error:
+        return InvalidField(*explain(str(error)))

@@ -1,0 +1,135 @@
+"""The JSON documents of /api/batch: operations, and what became of them."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType, defstruct
+
+from todo.domain.batch import Alter, Create, Operation, Outcome, Remove, Restore
+from todo.domain.ports import Change
+from todo.domain.refusals import InvalidField
+from todo.domain.task import RemovedTask, Task
+from todo.http_contract.documents import (
+    NewTask,
+    TaskChange,
+    change_body,
+    creation_body,
+    decode_task,
+    encode_task,
+    get_status,
+    make_edit,
+)
+
+ID = re.compile("[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+
+# Beside what POST takes, a batch can create tasks that are completed: those of another program, or made offline.
+_NewTask = defstruct("_NewTask", [("completed", bool | UnsetType, UNSET)], bases=(NewTask,))
+
+
+class _Create(Struct, tag_field="op", tag="create"):
+    task: _NewTask  # type: ignore[valid-type] # made above
+    id: str | UnsetType | None = UNSET
+
+
+class _Change(Struct, tag_field="op", tag="change"):
+    id: str
+    task: TaskChange  # type: ignore[valid-type] # made from the fields
+    if_revision: int | UnsetType | None = UNSET
+
+
+class _Remove(Struct, tag_field="op", tag="remove"):
+    id: str
+    if_revision: int | UnsetType | None = UNSET
+
+
+class _Restore(Struct, tag_field="op", tag="restore"):
+    id: str
+
+
+def read_operation(document: Any) -> Operation:
+    """Raises InvalidField, and msgspec.ValidationError where a type is wrong."""
+    if not isinstance(document, dict) or document.get("op") not in ("create", "change", "remove", "restore"):
+        raise InvalidField("op must be create, change, remove or restore.", "op")
+    body = msgspec.convert(document, _Create | _Change | _Remove | _Restore)
+    match body:
+        case _Create(task, task_id):
+            return Create(_make_edit(task), None if task_id in (None, UNSET) else _read_id(task_id))
+        case _Change(task_id, task, revision):
+            changes = _make_edit(task)
+            if not changes.named:
+                raise InvalidField(f"Send at least one of these: {', '.join(TaskChange.__struct_fields__)}.", "task")
+            return Alter(_read_id(task_id), changes, None if revision is UNSET else revision)
+        case _Remove(task_id, revision):
+            return Remove(_read_id(task_id), None if revision is UNSET else revision)
+        case _Restore(task_id):
+            return Restore(_read_id(task_id))
+    raise AssertionError(body)
+
+
+def _read_id(text: Any) -> UUID:
+    if not ID.fullmatch(text):
+        raise InvalidField("The id must be a UUID, such as 01890a5d-ac96-774b-bcce-b302099a8057.", "id")
+    return UUID(text)
+
+
+def _make_edit(body: Struct) -> Any:
+    try:
+        return make_edit(body)
+    except InvalidField as error:
+        raise InvalidField(str(error), "task", *error.path) from None
+
+
+def operation_body(change: Change) -> Mapping[str, Any]:
+    """The operation that asks for a change."""
+    before, after = change
+    if isinstance(before, RemovedTask):
+        return {"op": "restore", "id": str(before.task.id)}
+    if before is None:
+        assert isinstance(after, Task)
+        task = creation_body(after) | ({"completed": True} if after.completed else {})
+        return {"op": "create", "id": str(after.id), "task": task}
+    operation = {"id": str(before.id), "if_revision": before.revision}
+    if isinstance(after, RemovedTask):
+        return {"op": "remove", **operation}
+    return {"op": "change", **operation, "task": change_body(before, after)}
+
+
+class _Result(Struct, omit_defaults=True):
+    status: int
+    task: Raw | UnsetType = UNSET
+    problem: Raw | UnsetType = UNSET
+
+
+def encode_batch(revision: int, results: Sequence[Any]) -> bytes:
+    return msgspec.json.encode({"revision": revision, "results": results})
+
+
+def make_result(outcome: Outcome, problem: bytes | None) -> Any:
+    """``problem``: of the refusal, if the outcome is one."""
+    if outcome.refusal is not None:
+        assert problem is not None
+        return _Result(get_status(outcome.refusal), problem=Raw(problem))
+    if outcome.task is None:
+        return _Result(204)
+    return _Result(201 if outcome.is_new else 200, task=Raw(encode_task(outcome.task)))
+
+
+class _ReadResult(Struct):
+    status: int
+    task: Raw | UnsetType = UNSET
+
+
+class _Results(Struct):
+    results: list[_ReadResult]
+
+
+_results_decoder = msgspec.json.Decoder(_Results)
+
+
+def decode_results(document: bytes) -> Sequence[tuple[int, Task | None]]:
+    """Status and task of each. Raises ValueError."""
+    results = _results_decoder.decode(document).results
+    return [(one.status, None if one.task is UNSET else decode_task(one.task)) for one in results]
