@@ -124,7 +124,19 @@ sync.restore(undone);
 sync.change(unsent, { completed: true });
 await until(() => sync.pending === 0);
 assert.deepEqual(titles(await client.list()), ["Buy milk", "Other", "Unsent"]);
-assert.equal((await client.read(sync.resolve(unsent))).completed, true);
+assert.equal((await client.read(unsent)).completed, true);
+assert.deepEqual(refused, []);
+
+// A change that changes nothing, and one before the creation was answered.
+sync.change(unsent, { title: "Unsent " });
+await until(() => sync.pending === 0);
+sync.change(unsent, { title: "Sent" }, sync.tasks.get(unsent).revision);
+const young = sync.add({ title: "Young" });
+const seenAs = sync.tasks.get(young).revision;
+await until(() => sync.pending === 0);
+sync.change(young, { title: "Youngish" }, seenAs);
+await until(() => sync.pending === 0);
+assert.deepEqual(titles(await client.list()), ["Buy milk", "Other", "Sent", "Youngish"]);
 assert.deepEqual(refused, []);
 
 // A change of what was seen before the changes of this copy is made; before those of others, it is refused.
@@ -171,15 +183,23 @@ const problem = (status) =>
   answer(status, { title: "x", status, detail: "no" }, { "Content-Type": "application/problem+json" });
 const task = (id, revision, more = {}) => ({ id, revision, title: "x", completed: false, labels: [], ...more });
 const nothing = { changed: [], removed: [], next: "t", more: false };
+const made = (task) => answer(200, { revision: 9, results: [task ? { status: 200, task } : { status: 204 }] });
 const store = () => {
-  const kept = {};
-  return { getItem: (key) => kept[key] ?? null, setItem: (key, value) => (kept[key] = value) };
+  const kept = new Map();
+  return {
+    get length() { return kept.size; },
+    key: (place) => [...kept.keys()][place] ?? null,
+    getItem: (key) => kept.get(key) ?? null,
+    setItem: (key, value) => void kept.set(key, value),
+    removeItem: (key) => void kept.delete(key),
+  };
 };
 /** A client whose requests are counted and answered by the first route that fits, and an endless stream of events. */
 const make = (routes) => {
   const asked = [];
   const fetch = async (url, init) => {
-    const line = `${init.method ?? "GET"} ${url.slice(1)}`;
+    const [operation] = url.endsWith("/batch") ? JSON.parse(init.body).operations : [];
+    const line = operation === undefined ? `${init.method ?? "GET"} ${url.slice(1)}` : `batch ${operation.op}`;
     asked.push(line);
     for (const [pattern, respond] of routes) if (pattern.test(line)) return respond(line, init);
     if (line.includes("/api/events")) return new Response(new ReadableStream());
@@ -205,13 +225,13 @@ for (const events of [
 {
   let isUp = false;
   const { asked, client } = make([
-    [/^DELETE/, () => (isUp ? answer(200, {}) : answer(404, "not found"))],
+    [/^batch remove/, () => (isUp ? made() : answer(404, "not found"))],
     [/changes/, () => answer(200, { ...nothing, changed: [task("a", 1)] })],
   ]);
   const sync = new Sync(client, { storage: store(), onRefused: () => assert.fail("refused") });
   await until(() => sync.isOnline);
   sync.remove("a");
-  await until(() => asked.some((line) => line.startsWith("DELETE")));
+  await until(() => asked.includes("batch remove"));
   assert.equal(sync.pending, 1);
   isUp = true;
   await until(() => sync.pending === 0);
@@ -232,7 +252,7 @@ for (const events of [
     [/events/, () => new Response(new ReadableStream({
       start: (stream) => stream.enqueue(new TextEncoder().encode('id: u\nevent: changed\ndata: {"revision":2}\n\n')),
     }))],
-    [/^PATCH/, (_, init) => answer(200, task("a", 3, JSON.parse(init.body)))],
+    [/^batch change/, (_, init) => made(task("a", 3, JSON.parse(init.body).operations[0].task))],
   ]);
   const sync = new Sync(client, { storage: store() });
   await until(() => pulls === 2);
@@ -247,19 +267,19 @@ for (const events of [
 // A copy that is closed sends nothing any more; what callbacks throw, and what is not a queue, stops nothing.
 {
   const storage = store();
-  storage.setItem("todo-queue", "{damaged");
+  storage.setItem('todo-queue "" 1', "{damaged");
   let release;
   const held = new Promise((resolve) => (release = resolve));
-  const { asked, client } = make([[/^POST/, async () => (await held, answer(201, task("a", 1)))]]);
+  const { asked, client } = make([[/^batch create/, async () => (await held, made(task("a", 1)))]]);
   const sync = new Sync(client, { storage, onChange: () => { throw new Error("of a callback, which is reported"); } });
   await until(() => sync.isOnline);
   for (const title of ["1", "2", "3"]) sync.add({ title });
-  await until(() => asked.some((line) => line.startsWith("POST")));
+  await until(() => asked.includes("batch create"));
   sync.close();
   release();
   await sleep(50);
-  assert.equal(asked.filter((line) => line.startsWith("POST")).length, 1);
-  assert.equal(sync.pending, 2);
+  assert.equal(asked.filter((line) => line === "batch create").length, 1);
+  assert.equal(sync.pending, 3); // whether the first was made, its key will tell
 }
 
 // No id is no address.

@@ -210,6 +210,18 @@ def test_a_walk_with_the_keyboard_alone(open_screen: Open, server: Server, perso
     screen.shows()
 
 
+def test_the_focus_goes_on_where_there_is_no_more_to_show(open_screen: Open, server: Server, person: Person) -> None:
+    for number in range(60):
+        person.add(f"Task {number}")
+    screen = open_screen(viewport={"width": 800, "height": 300})
+    screen.page.add_init_script("IntersectionObserver = class { observe() {} unobserve() {} }")
+    screen.sign_in(server, person)
+    screen.page.get_by_role("button", name="Show more (10)").focus()
+    screen.page.keyboard.press("Enter")
+    expect(screen.page.locator("#list > li")).to_have_count(60)
+    assert screen.focused.startswith("Task ")
+
+
 def test_letters_do_nothing_outside_the_list(screen: Screen) -> None:
     """WCAG 2.2, 2.1.4."""
     screen.add("Buy milk")

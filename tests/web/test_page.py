@@ -320,6 +320,108 @@ def test_what_has_changed_elsewhere_is_not_removed(screen: Screen, person: Perso
     assert person.tasks() == []
 
 
+def test_what_was_added_offline_is_in_order(screen: Screen, person: Person) -> None:
+    screen.context.set_offline(True)
+    expect(screen.page.locator("#status")).to_be_visible()
+    titles = [f"Task {number}" for number in range(6)]
+    screen.add(*titles)
+    screen.shows(*reversed(titles))
+    screen.context.set_offline(False)
+    screen.has_saved()
+    screen.shows(*reversed(titles))
+    assert [task["title"] for task in person.tasks()] == titles[::-1]
+
+
+def test_two_tabs_of_one_browser_lose_nothing_of_each_other(open_screen: Open, server: Server, person: Person) -> None:
+    one = open_screen().sign_in(server, person)
+    other = one.context.new_page()
+    other.goto(f"{server.url}/#token={person.token}")
+    expect(other.locator("#empty")).to_have_text("Nothing to do yet. Type a task above, and press Enter.")
+    add = """async (name) => {
+      for (let number = 0; number < 40; number += 1) {
+        document.getElementById("title").value = `${name} ${number}`;
+        document.getElementById("add").requestSubmit();
+        await new Promise((resolve) => setTimeout(resolve, 10));
+      }
+    }"""
+    start = f"name => {{ window.adding = ({add})(name); }}"
+    one.page.evaluate(start, "one")
+    other.evaluate(start, "other")
+    for page in (one.page, other):
+        page.evaluate("window.adding")
+    one.has_saved()
+    assert len(person.tasks()) == 80
+
+
+def test_what_was_typed_is_not_lost(screen: Screen, person: Person) -> None:
+    person.add("Other")
+    screen.add("Buy milk")
+    screen.has_saved()
+    screen.page.get_by_role("button", name="Buy milk", exact=True).click()
+    screen.page.get_by_label("Notes").fill("n" * 8193)
+    screen.page.get_by_label("Title").press("Enter")
+    expect(screen.page.locator(".notice")).to_contain_text("The notes has 8193 characters; 8192 is the most.")
+    screen.page.get_by_role("button", name="Edit again").click()
+    expect(screen.page.get_by_label("Notes")).to_have_value("n" * 8193)
+    screen.page.get_by_label("Notes").fill("shorter")
+    screen.page.get_by_role("button", name="Other", exact=True).click()  # which leaves the other one
+    expect(screen.page.get_by_label("Title")).to_have_value("Other")
+    screen.page.keyboard.press("Escape")
+    screen.has_saved()
+    assert {task["title"]: task["notes"] for task in person.tasks()} == {"Other": None, "Buy milk": "shorter"}
+
+    screen.page.get_by_role("button", name="Buy milk", exact=True).click()
+    screen.page.get_by_label("Notes").fill("for later")
+    for task in person.tasks():
+        person.api.delete(f"/api/tasks/{task['id']}")
+    expect(screen.page.locator("#list > li")).to_have_count(1)
+    screen.page.get_by_label("Title").press("Enter")
+    screen.page.get_by_role("button", name="Add it as a new task").click()
+    screen.has_saved()
+    assert only(person)["notes"] == "for later"
+
+
+def test_the_row_in_which_one_types_does_not_move(screen: Screen, person: Person) -> None:
+    screen.add("One", "Two", "Three")
+    screen.has_saved()
+    screen.page.get_by_role("button", name="Two", exact=True).click()
+    screen.page.evaluate("document.activeElement.addEventListener('blur', () => (window.blurred = true))")
+    three, _, one = person.tasks()
+    for task in (three, one):
+        person.api.patch(f"/api/tasks/{task['id']}", json={"completed": True})
+    person.add("Four")
+    expect(screen.page.locator("#list > li .title")).to_have_text(["Four", "Three", "One"])
+    assert (
+        screen.page.evaluate("[...document.querySelectorAll('#list > li')].findIndex(one => one.querySelector('form'))")
+        == 1
+    )
+    assert not screen.page.evaluate("window.blurred")
+
+
+def test_many_notices_leave_room_for_the_list(screen: Screen, person: Person) -> None:
+    screen.add(*(f"Task {number}" for number in range(12)))
+    screen.has_saved()
+    screen.context.set_offline(True)
+    expect(screen.page.locator("#status")).to_be_visible()
+    for task in person.tasks():
+        screen.row(task["title"]).first.get_by_role("button", name="Remove").click()
+        person.api.patch(f"/api/tasks/{task['id']}", json={"notes": "important"})
+    screen.context.set_offline(False)
+    expect(screen.page.locator(".notice")).to_have_count(12)
+    expect(screen.page.locator("#list > li")).to_have_count(12)
+    screen.page.locator("#list .title").first.click()
+    expect(screen.page.get_by_label("Title")).to_be_visible()
+
+
+def test_a_key_that_is_held_down_removes_one_task(screen: Screen) -> None:
+    screen.add("One", "Two", "Three")
+    screen.page.locator("#list .title").first.focus()
+    for _ in range(3):
+        screen.page.keyboard.down("Delete")  # repeats
+    screen.page.keyboard.up("Delete")
+    screen.shows("Two", "One")
+
+
 class TestSignIn:
     def test_the_token_of_the_link_leaves_the_address_bar(self, screen: Screen, server: Server, person: Person) -> None:
         assert screen.page.url == f"{server.url}/"
@@ -395,6 +497,50 @@ class TestSignIn:
         screen.page.keyboard.press("Enter")
         screen.has_saved()
         assert [task["title"] for task in person.tasks()] == ["Kept for the first", "Of the first"]
+
+    def test_a_queue_that_waited_for_a_sign_in_does_not_stop_other_tabs(
+        self, open_screen: Open, server: Server, person: Person
+    ) -> None:
+        screen = open_screen()
+        soon = datetime.now(UTC) + timedelta(seconds=3)
+        screen.page.goto(f"{server.url}/#token={signed({'sub': person.user_id, 'exp': soon})}")
+        screen.add("Before")
+        expect(screen.page.locator("#sign-in-reason")).to_be_visible(timeout=40_000)
+        screen.add("Waits")
+        screen.page.get_by_role("button", name="Sign out").click()
+        screen.page.get_by_label("Token").fill(person.token)
+        screen.page.keyboard.press("Enter")
+        screen.shows("Waits", "Before")
+        screen.has_saved()
+        person.add("Elsewhere")
+        screen.shows("Elsewhere", "Waits", "Before")
+
+    def test_a_link_that_another_page_opens_does_not_change_who_is_signed_in(
+        self, screen: Screen, server: Server, person: Person
+    ) -> None:
+        screen.page.locator("#title").fill("A secret")
+        other = server.person("mallory")
+        screen.page.evaluate("token => (location.hash = `token=${token}`)", other.token)
+        expect(screen.page.locator(".notice p")).to_have_text("A link of “mallory” was opened.")
+        assert screen.page.locator("#who").inner_text() == person.user_id
+        screen.page.get_by_role("button", name="Stay").click()
+        screen.page.evaluate("token => (location.hash = `token=${token}`)", other.token)
+        screen.page.get_by_role("button", name="Sign in with it").click()
+        expect(screen.page.locator("#who")).to_have_text("mallory")
+        expect(screen.page.locator("#title")).to_have_value("")
+
+    def test_signing_out_leaves_nothing(self, screen: Screen) -> None:
+        screen.add("Of Ann alone")
+        screen.has_saved()
+        screen.page.locator("#search").fill("Ann alone")
+        screen.row("Of Ann alone").get_by_role("button", name="Remove").click()
+        screen.page.locator("#title").fill("Also of Ann alone")
+        screen.page.get_by_role("button", name="Sign out").click()
+        expect(screen.page.locator("#sign-in")).to_be_visible()
+        screen.page.wait_for_timeout(300)  # for answers that are still on their way
+        content = "document.body.innerHTML + [...document.querySelectorAll('input')].map((field) => field.value)"
+        assert "Ann alone" not in screen.page.evaluate(content)
+        assert "Ann alone" not in screen.page.evaluate("JSON.stringify([localStorage, sessionStorage])")
 
     def test_the_docs_use_the_token(self, screen: Screen, person: Person) -> None:
         with screen.context.expect_page() as opened:

@@ -237,11 +237,8 @@ export interface components {
         Batch: {
             /** @description Each is on another task. */
             operations: (components["schemas"]["CreateOperation"] | components["schemas"]["ChangeOperation"] | components["schemas"]["RemoveOperation"] | components["schemas"]["RestoreOperation"])[];
-            /**
-             * @description Whether nothing is done if one operation is refused.
-             * @default true
-             */
-            atomic: boolean;
+            /** @description Whether nothing is done if one operation is refused. It is so unless you send `false`. */
+            atomic?: boolean;
         };
         CreateOperation: {
             /**
@@ -255,8 +252,7 @@ export interface components {
              */
             id?: string | null;
             task: components["schemas"]["NewTask"] & {
-                /** @default false */
-                completed: boolean;
+                completed?: boolean;
             };
         };
         ChangeOperation: {

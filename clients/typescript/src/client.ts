@@ -6,6 +6,8 @@ export type RemovedTask = Schemas["RemovedTask"];
 export type NewTask = Schemas["NewTask"];
 export type TaskChange = Schemas["TaskChange"];
 export type Changes = Schemas["Changes"];
+export type BatchOperation = Schemas["Batch"]["operations"][number];
+export type BatchResults = Schemas["BatchResults"];
 /** Every error of the service: application/problem+json (RFC 9457). */
 export type Problem = Schemas["Problem"];
 export type Filter = Omit<NonNullable<operations["listTasks"]["parameters"]["query"]>, "limit" | "cursor">;
@@ -79,7 +81,7 @@ export class TodoClient {
   }
 
   /** A request that was lost can be sent again with the same key: it creates the task only once. */
-  async add(task: NewTask, key: string = newKey()): Promise<Task> {
+  async add(task: NewTask, key: string = newId()): Promise<Task> {
     return this.#json("/api/tasks", { method: "POST", body: task, headers: { "Idempotency-Key": key } });
   }
 
@@ -104,6 +106,17 @@ export class TodoClient {
   /** Deletes one removed task for good, or all of them. */
   async purge(id?: string): Promise<void> {
     await this.#send(id === undefined ? "/api/trash" : at("trash", id), { method: "DELETE" });
+  }
+
+  /**
+   * Does several things in one act, all or none. A request that was lost can be sent again with the same key: nothing
+   * is done twice. `replayed` says that this was so.
+   */
+  async batch(operations: BatchOperation[], key: string = newId()): Promise<BatchResults & { replayed: boolean }> {
+    const headers = { "Idempotency-Key": key };
+    const response = await this.#send("/api/batch", { method: "POST", body: { operations }, headers });
+    const replayed = response.headers.get("Idempotency-Replayed") === "true";
+    return { ...((await response.json()) as BatchResults), replayed };
   }
 
   async changes(since?: string): Promise<Changes> {
@@ -175,9 +188,16 @@ export class TodoClient {
   }
 }
 
-/** Not crypto.randomUUID, which browsers have only on https and on localhost. */
-export function newKey(): string {
-  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+let latest = 0;
+
+/** A UUID of version 7 (RFC 9562, section 5.7), each greater than the one before. */
+export function newId(): string {
+  latest = Math.max(Date.now(), latest + 1);
+  const random = crypto.getRandomValues(new Uint8Array(10));
+  random[0] = (random[0]! & 0x0f) | 0x70;
+  random[2] = (random[2]! & 0x3f) | 0x80;
+  const hex = latest.toString(16).padStart(12, "0") + Array.from(random, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return hex.replace(/(.{8})(.{4})(.{4})(.{4})(.{12})/, "$1-$2-$3-$4-$5");
 }
 
 function ifMatch(revision: number | undefined): Record<string, string> {

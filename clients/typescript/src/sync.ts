@@ -1,9 +1,9 @@
-import { newKey, TodoClient, TodoError } from "./client.js";
-import type { NewTask, Task, TaskChange } from "./client.js";
+import { newId, TodoClient, TodoError } from "./client.js";
+import type { BatchOperation, NewTask, Problem, Task, TaskChange } from "./client.js";
 
-/** Something that was done here and has not reached the server yet. */
+/** Something that was done here and has not reached the server yet. Keys sort in the order in which it was done. */
 export type Operation =
-  | { key: string; kind: "add"; task: NewTask }
+  | { key: string; kind: "add"; id: string; task: NewTask & { completed?: boolean } }
   | { key: string; kind: "change"; id: string; change: TaskChange; revision: number | undefined }
   | { key: string; kind: "remove"; id: string; revision: number | undefined }
   | { key: string; kind: "restore"; id: string; task: Task };
@@ -11,31 +11,38 @@ export type Operation =
 export interface SyncOptions {
   /** Called whenever `tasks`, `pending` or `isOnline` has changed. */
   onChange?: () => void;
-  /** Called with an operation that was given up: the server refused it, or (412) the task has changed meanwhile. */
+  /**
+   * Called with an operation that was given up: the server refused it, or (412) the task has changed meanwhile. In every
+   * tab, as another one may have sent it.
+   */
   onRefused?: (operation: Operation, error: TodoError) => void;
   /** Keeps what has not been sent over a reload; by default localStorage, where there is one. */
-  storage?: Pick<Storage, "getItem" | "setItem">;
+  storage?: Storage;
   /** Whose copy it is, where several people use one browser. */
   name?: string;
 }
 
-const IDS = " ids";
 const LONGEST_PAUSE = 30_000; // milliseconds between two attempts to reach the server
 const SHORTEST_PAUSE = 1000; // between two streams of events
 
 /** Statuses that the service will not take back: the operation is given up. */
-const FINAL = [400, 403, 404, 412, 413, 422];
+const FINAL = [400, 403, 404, 409, 412, 413, 422];
+
+/** What tabs tell each other. */
+type Message =
+  | { kind: "made"; revision: number; before: number | undefined }
+  | { kind: "refused"; operation: Operation; problem: Problem };
 
 /**
  * A copy of the list that stays up to date. What is done to it shows at once, and is sent when the server can be
- * reached, in that order; each operation is made once, even if a response is lost or the page is loaded again. (A task
- * whose creation was answered, but not received, can be made twice if that is sent again more than 24 hours later.)
+ * reached, in that order; each operation is made once, even if a response is lost or the page is loaded again.
  */
 export class Sync {
   #client: TodoClient;
   #options: SyncOptions;
-  #foundStorage: Pick<Storage, "getItem" | "setItem"> | undefined;
-  #key: string;
+  #foundStorage: Storage | undefined;
+  #prefix: string; // of the keys of the queue in the storage
+  #channel: BroadcastChannel | undefined;
   #confirmed = new Map<string, Task>();
   #gone = new Map<string, number>(); // what was removed here, at which revision: an answer on its way may still have it
   #basedOn = new Map<number, number | undefined>(); // for each revision that was made here, the one before
@@ -49,7 +56,9 @@ export class Sync {
   constructor(client: TodoClient, options: SyncOptions = {}) {
     this.#client = client;
     this.#options = options;
-    this.#key = `todo-queue ${options.name ?? ""}`.trim();
+    this.#prefix = `todo-queue ${JSON.stringify(options.name ?? "")} `;
+    this.#channel = globalThis.document && new BroadcastChannel(this.#prefix);
+    this.#channel?.addEventListener("message", this.#onMessage);
     globalThis.addEventListener?.("online", this.#onOnline);
     globalThis.addEventListener?.("offline", this.#onOffline);
     globalThis.addEventListener?.("storage", this.#onStorage);
@@ -60,10 +69,9 @@ export class Sync {
   /** By id, with what has not been sent yet. */
   get tasks(): ReadonlyMap<string, Task> {
     const tasks = new Map(this.#confirmed);
-    const now = new Date().toISOString();
     for (const operation of this.#queue()) {
       if (operation.kind === "add") {
-        tasks.set(operation.key, { ...blank(operation.key, now), ...(operation.task as Partial<Task>) });
+        if (!tasks.has(operation.id)) tasks.set(operation.id, { ...blank(operation.id), ...(operation.task as Partial<Task>) });
         continue;
       }
       const task = tasks.get(operation.id);
@@ -84,35 +92,31 @@ export class Sync {
     return this.#isOnline;
   }
 
-  /** Returns an id that works until the server has given another one, and after that, too. */
+  /** Returns its id. Throws if there is no room to keep what has not been sent. */
   add(task: NewTask): string {
-    const key = newKey();
-    this.#push({ key, kind: "add", task });
-    return key;
+    const id = newId();
+    this.#push({ key: newId(), kind: "add", id, task });
+    return id;
   }
 
   /** `seen` is the revision that the change was made on, if that may be an older one: then it is refused (412). */
   change(id: string, change: TaskChange, seen?: number): void {
     const revision = seen === undefined ? this.#revision(id) : this.#advance(id, seen);
-    this.#push({ key: newKey(), kind: "change", id: this.resolve(id), change, revision });
+    this.#push({ key: newId(), kind: "change", id, change, revision });
   }
 
   remove(id: string): void {
-    this.#push({ key: newKey(), kind: "remove", id: this.resolve(id), revision: this.#revision(id) });
+    this.#push({ key: newId(), kind: "remove", id, revision: this.#revision(id) });
   }
 
   /** Brings back a task that was removed. */
   restore(task: Task): void {
-    this.#push({ key: newKey(), kind: "restore", id: this.resolve(task.id), task });
-  }
-
-  /** The server's id of a task that was added here, or in another tab; the same if it has none yet. */
-  resolve(id: string): string {
-    return this.#read<[string, string]>(IDS).find(([key]) => key === id)?.[1] ?? id;
+    this.#push({ key: newId(), kind: "restore", id: task.id, task });
   }
 
   close(): void {
     this.#end.abort();
+    this.#channel?.close();
     this.#wake();
     globalThis.removeEventListener?.("online", this.#onOnline);
     globalThis.removeEventListener?.("offline", this.#onOffline);
@@ -187,7 +191,7 @@ export class Sync {
     try {
       const locks = globalThis.navigator?.locks;
       while (this.pending > 0 && !this.#isClosed) {
-        await (locks === undefined ? this.#sendAll() : locks.request(this.#key, () => this.#sendAll()));
+        await (locks === undefined ? this.#sendAll() : locks.request(this.#prefix, () => this.#sendAll()));
       }
     } finally {
       this.#isSending = false;
@@ -196,118 +200,93 @@ export class Sync {
 
   async #sendAll(): Promise<void> {
     for (let operation = this.#queue()[0]; operation !== undefined && !this.#isClosed; operation = this.#queue()[0]) {
-      const { key } = operation;
       try {
-        const task = await this.#send(operation);
-        this.#save(
-          this.#queue()
-            .filter((one) => one.key !== key)
-            .map((one) => this.#rebase(one, operation as Operation, task)),
-        );
+        await unlessAborted(this.#send(operation), this.#end.signal);
       } catch (error) {
         if (!(error instanceof TodoError && error.isFromService && FINAL.includes(error.status))) throw error;
-        this.#save(this.#queue().filter((one) => one.key !== key));
-        const refused = operation;
-        report(() => this.#options.onRefused?.(refused, error));
+        await this.#pull(); // what it was refused for
+        this.#storage.removeItem(this.#prefix + operation.key);
+        if (!(operation.kind === "remove" && error.status === 404)) {
+          const { problem } = error;
+          this.#refuse(operation, error);
+          this.#channel?.postMessage({ kind: "refused", operation, problem } satisfies Message);
+        }
       }
+      this.#storage.removeItem(this.#prefix + operation.key);
       this.#changed();
     }
   }
 
-  async #send(operation: Operation): Promise<Task | undefined> {
-    if (operation.kind === "add") {
-      const task = await this.#client.add(operation.task, operation.key);
-      this.#rememberId(operation.key, task.id);
-      this.#confirm(task);
-      return task;
+  async #send(operation: Operation): Promise<void> {
+    const { results, replayed } = await this.#client.batch([format(operation)], operation.key);
+    const task = results[0]?.task;
+    if (task === undefined) {
+      this.#gone.set(operation.id, this.#confirmed.get(operation.id)?.revision ?? 0);
+      this.#confirmed.delete(operation.id);
+      return;
     }
-    try {
-      if (operation.kind === "restore") {
-        const task = await this.#client.restore(operation.id);
-        this.#confirm(task);
-        return task;
-      }
-      if (operation.kind === "remove") {
-        await this.#client.remove(operation.id, operation.revision);
-        this.#gone.set(operation.id, this.#confirmed.get(operation.id)?.revision ?? 0);
-        this.#confirmed.delete(operation.id);
-        return undefined;
-      }
-      const task = await this.#client.change(operation.id, operation.change, operation.revision);
-      this.#basedOn.set(task.revision, operation.revision);
-      this.#confirm(task);
-      return task;
-    } catch (error) {
-      if (!(error instanceof TodoError && error.isFromService)) throw error;
-      if (operation.kind === "remove" && error.status === 404) return undefined; // the response was lost
-      const mayBeDone = operation.kind === "change" ? error.status === 412 : error.status === 404;
-      if (!mayBeDone) throw error;
-      const task = await this.#client.read(operation.id);
-      const isDone = operation.kind !== "change" || Object.entries(operation.change as object).every(
-        ([name, value]) => normalize(task[name as keyof Task]) === normalize(value),
-      );
-      this.#confirm(task);
-      if (!isDone) throw error;
-      return task;
-    }
+    this.#confirm(task);
+    if (replayed) return; // it may have changed since
+    const before = operation.kind === "add" ? 0 : operation.kind === "restore" ? operation.task.revision : operation.revision;
+    this.#follow(task.revision, before);
+    this.#channel?.postMessage({ kind: "made", revision: task.revision, before } satisfies Message);
+    for (const waiting of this.#queue().slice(1)) this.#rebase(waiting, operation, task.revision);
   }
 
-  /** What waits behind an operation, after that was made: the task may have got its id, and has another revision. */
-  #rebase(waiting: Operation, made: Operation, task: Task | undefined): Operation {
-    if (waiting.kind === "add" || task === undefined) return waiting;
-    const id = made.kind === "add" && waiting.id === made.key ? task.id : waiting.id;
-    if (id !== task.id) return waiting;
-    const isOnAnother = waiting.kind === "restore" || (made.kind === "change" && waiting.revision !== made.revision);
-    return isOnAnother ? { ...waiting, id } : { ...waiting, id, revision: task.revision };
+  /** An operation that waits behind one on the same task, and was done on what that one made, has another revision. */
+  #rebase(waiting: Operation, made: Operation, revision: number): void {
+    if (waiting.id !== made.id || waiting.kind === "add" || waiting.kind === "restore") return;
+    if (made.kind === "change" && waiting.revision !== made.revision) return;
+    this.#save({ ...waiting, revision });
+  }
+
+  #refuse(operation: Operation, error: TodoError): void {
+    if (!this.#isClosed) report(() => this.#options.onRefused?.(operation, error));
+  }
+
+  #follow(revision: number, before: number | undefined): void {
+    if (revision !== before) this.#basedOn.set(revision, before);
   }
 
   #push(operation: Operation): void {
-    this.#save([...this.#queue(), operation]);
+    this.#save(operation);
     this.#changed();
     if (this.#isOnline) this.#flush().catch(this.#onOffline); // what fails now is sent with the next contact
     else this.#wake();
   }
 
-  #rememberId(key: string, id: string): void {
-    const ids = [...this.#read<[string, string]>(IDS), [key, id]];
-    this.#storage.setItem(this.#key + IDS, JSON.stringify(ids.slice(-1000)));
-  }
-
   /** The latest revision, if it came from this one by changes that were made here. */
-  #advance(id: string, seen: number): number {
+  #advance(id: string, seen: number): number | undefined {
     const latest = this.#revision(id);
-    for (let one = latest; one !== undefined; one = this.#basedOn.get(one)) if (one === seen) return latest ?? seen;
+    if (latest === undefined) return undefined; // it waits behind the creation
+    for (let one: number | undefined = latest; one !== undefined; one = this.#basedOn.get(one)) if (one === seen) return latest;
     return seen;
   }
 
   #revision(id: string): number | undefined {
-    return this.#confirmed.get(this.resolve(id))?.revision;
-  }
-
-  #queue(): Operation[] {
-    return this.#read<Operation>("");
+    return this.#confirmed.get(id)?.revision;
   }
 
   /** Looked for once it is needed: a browser takes tens of milliseconds to open its own. */
-  get #storage(): Pick<Storage, "getItem" | "setItem"> {
+  get #storage(): Storage {
     return (this.#foundStorage ??= this.#options.storage ?? findStorage());
   }
 
-  #read<One>(suffix: string): One[] {
-    try {
-      const kept: unknown = JSON.parse(this.#storage.getItem(this.#key + suffix) ?? "[]");
-      return Array.isArray(kept) ? (kept as One[]) : [];
-    } catch {
-      return []; // somebody else's, or damaged
-    }
+  /** Each operation has a key of its own in the storage, so that tabs never overwrite each other's. */
+  #queue(): Operation[] {
+    const keys = Array.from({ length: this.#storage.length }, (_, place) => this.#storage.key(place) ?? "");
+    return keys
+      .filter((key) => key.startsWith(this.#prefix))
+      .sort()
+      .flatMap((key) => parse(this.#storage.getItem(key)));
   }
 
-  #save(operations: Operation[]): void {
-    this.#storage.setItem(this.#key, JSON.stringify(operations));
+  #save(operation: Operation): void {
+    this.#storage.setItem(this.#prefix + operation.key, JSON.stringify(operation));
   }
 
   #changed(): void {
-    report(() => this.#options.onChange?.());
+    if (!this.#isClosed) report(() => this.#options.onChange?.());
   }
 
   #setOnline(isOnline: boolean): void {
@@ -338,25 +317,60 @@ export class Sync {
   #onOffline = (): void => this.#contact.abort();
 
   #onStorage = (event: StorageEvent): void => {
-    if (event.key === this.#key) this.#changed();
+    if (event.key?.startsWith(this.#prefix)) this.#changed();
+  };
+
+  #onMessage = ({ data }: MessageEvent<Message>): void => {
+    if (data.kind === "made") this.#follow(data.revision, data.before);
+    else this.#refuse(data.operation, new TodoError(data.problem, true));
   };
 }
 
-function blank(id: string, now: string): Task {
+/** As an operation of a batch. */
+function format(operation: Operation): BatchOperation {
+  const { id } = operation;
+  if (operation.kind === "add") return { op: "create", id, task: operation.task };
+  if (operation.kind === "restore") return { op: "restore", id };
+  const ifRevision = operation.revision === undefined ? {} : { if_revision: operation.revision };
+  if (operation.kind === "remove") return { op: "remove", id, ...ifRevision };
+  return { op: "change", id, task: operation.change, ...ifRevision };
+}
+
+function parse(text: string | null): Operation[] {
+  try {
+    const kept: unknown = JSON.parse(text ?? "null");
+    return typeof kept === "object" && kept !== null && "kind" in kept ? [kept as Operation] : [];
+  } catch {
+    return []; // damaged
+  }
+}
+
+/** Of a task that the server does not have yet: revision 0, and the time that its id says. */
+function blank(id: string): Task {
+  const now = new Date(parseInt(id.slice(0, 8) + id.slice(9, 13), 16)).toISOString();
   const none = { notes: null, due: null, priority: null, completed_at: null };
   const times = { created_at: now, updated_at: now };
   return { id, title: "", ...none, labels: [], completed: false, user_id: "", ...times, revision: 0 };
 }
 
 /** Where browsers allow it. */
-function findStorage(): Pick<Storage, "getItem" | "setItem"> {
+function findStorage(): Storage {
   try {
     if (globalThis.localStorage !== undefined) return globalThis.localStorage;
   } catch {
     // blocked
   }
   const values = new Map<string, string>();
-  return { getItem: (key) => values.get(key) ?? null, setItem: (key, value) => void values.set(key, value) };
+  return {
+    get length() {
+      return values.size;
+    },
+    key: (place) => [...values.keys()][place] ?? null,
+    getItem: (key) => values.get(key) ?? null,
+    setItem: (key, value) => void values.set(key, value),
+    removeItem: (key) => void values.delete(key),
+    clear: () => values.clear(),
+  };
 }
 
 /** The error of a callback is its owner's, and stops nothing here. */
@@ -368,12 +382,11 @@ function report(callback: () => void): void {
   }
 }
 
-/** As the service keeps a value: trimmed, and its parts in any order. */
-function normalize(value: unknown): string {
-  return JSON.stringify(value ?? [], (_, part: unknown) => {
-    if (typeof part === "string") return part.trim();
-    const isObject = typeof part === "object" && part !== null && !Array.isArray(part);
-    return isObject ? Object.fromEntries(Object.entries(part).filter(([, one]) => one !== null).sort()) : part;
+/** Rejects once the signal says so, whatever the promise waits for. */
+function unlessAborted<Value>(promise: Promise<Value>, signal: AbortSignal): Promise<Value> {
+  return new Promise((resolve, reject) => {
+    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+    promise.then(resolve, reject);
   });
 }
 

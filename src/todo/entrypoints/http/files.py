@@ -33,12 +33,16 @@ def respond_with_file(request: Request[Any, Any, Any], file: Path) -> Response[A
 def respond_with_page(
     request: Request[Any, Any, Any], body: bytes, media_type: str = "text/html", policy: str | None = None
 ) -> Response[Any]:
-    """``policy``: its Content-Security-Policy."""
+    """``policy``: its Content-Security-Policy, without what holds for every page."""
     prepared = _prepare(body)
     is_compressed = len(body) >= MIN_LENGTH and accepts_gzip(request.headers.get("accept-encoding"))
     headers = {"cache-control": "no-cache", "vary": "Accept-Encoding"}
     if policy is not None:
-        headers |= {"content-security-policy": policy, "referrer-policy": "no-referrer"}
+        headers |= {
+            "content-security-policy": f"{policy}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+            "cross-origin-opener-policy": "same-origin",
+            "referrer-policy": "no-referrer",
+        }
     entity = entity_headers(prepared.etag, is_compressed=is_compressed)
     headers |= {name.decode(): value.decode() for name, value in entity}
     if is_in_if_none_match(request.headers.get("if-none-match"), prepared.etag):

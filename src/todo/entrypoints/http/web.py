@@ -29,7 +29,7 @@ def make_handlers(sign_in: SignIn) -> list[HTTPRouteHandler]:
         origins += f" {issuer.scheme}://{issuer.netloc}"
     policy = (
         f"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src {origins};"
-        " base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
+        " require-trusted-types-for 'script'; trusted-types 'none'"
     )
     template = (_FOLDER / "index.html").read_text()
     template = template.replace("{token_url}", html.escape(sign_in.token_url or ""))
@@ -37,9 +37,8 @@ def make_handlers(sign_in: SignIn) -> list[HTTPRouteHandler]:
 
     @get("/", sync_to_thread=False)
     def index(request: Request[Any, Any, Any]) -> Response[Any]:
-        # Relative, so that it works below any path where a proxy has put the service.
-        has_slash = (request.scope.get("raw_path") or b"/").endswith(b"/")
-        root = "." if has_slash else f"./{request.scope['root_path'].rpartition('/')[2]}"
+        # Relative where that is all that is known: a proxy may have put the service below a path.
+        root = request.scope.get("root_path") or "."
         return respond_with_page(request, template.replace("{root}", html.escape(root)).encode(), policy=policy)
 
     @get("/web/{name:str}", sync_to_thread=False)

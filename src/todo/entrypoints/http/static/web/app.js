@@ -8,7 +8,7 @@ const root = new URL("..", import.meta.url).href;
 const { tokenUrl, hasLink } = document.documentElement.dataset;
 
 let token; // kept in memory alone
-let answer = () => {}; // takes the token that the page asks for
+let asking; // { resolve, reject } of the token that the page asks for
 let sync;
 let view = "all";
 let shown = CHUNK;
@@ -24,13 +24,13 @@ const rows = new Map(); // by id: { element, task }
 function takeLink() {
   const found = new URLSearchParams(location.hash.slice(1)).get("token");
   if (found !== null) history.replaceState(null, "", location.pathname + location.search);
-  return found ?? undefined;
+  return tokenUrl ? undefined : (found ?? undefined); // where an issuer signs people in, no link does
 }
 
 function readClaims(jwt) {
   try {
     const payload = atob(jwt.split(".")[1].replaceAll("-", "+").replaceAll("_", "/"));
-    return JSON.parse(new TextDecoder().decode(Uint8Array.from(payload, (char) => char.charCodeAt(0))));
+    return JSON.parse(new TextDecoder().decode(Uint8Array.from(payload, (char) => char.charCodeAt(0)))) ?? {};
   } catch {
     return {};
   }
@@ -50,10 +50,14 @@ async function getToken(rejected) {
     reason = isFresh(next) ? "The service does not accept this token." : "That is no token, or it has expired.";
   }
   token = next;
+  const hadFocus = find("sign-in").contains(document.activeElement);
   find("sign-in").hidden = true;
-  if (before === undefined || readClaims(before).sub === readClaims(next).sub) return next;
+  if (before === undefined || readClaims(before).sub === readClaims(next).sub) {
+    if (hadFocus) focusEditorOr(find("title"));
+    return next;
+  }
   start();
-  return new Promise(() => {}); // what waits for it was another person's
+  throw new Error("Somebody else has signed in.");
 }
 
 async function fetchToken() {
@@ -73,7 +77,8 @@ function askForToken(reason) {
   find("sign-in").hidden = false;
   if (find("tasks").hidden) find("token").focus();
   else announce(`${reason} What you do is kept here until you have signed in again.`);
-  return new Promise((resolve) => (answer = resolve));
+  asking?.reject(new Error("Another token is asked for."));
+  return new Promise((resolve, reject) => (asking = { resolve, reject }));
 }
 
 function describeSignIn() {
@@ -89,7 +94,14 @@ function start() {
   sync?.close();
   forgetRows();
   const claims = readClaims(token);
-  sync = new Sync(new TodoClient({ url: root, getToken }), { name: claims.sub, onChange: render, onRefused: showRefusal });
+  // A request of who was signed in before must never go out with the token of somebody else.
+  const getOwnToken = async (rejected) => {
+    if (sync !== own) throw new Error("Signed out.");
+    return getToken(rejected);
+  };
+  const client = new TodoClient({ url: root, getToken: getOwnToken });
+  const own = new Sync(client, { name: claims.sub, onChange: render, onRefused: showRefusal });
+  sync = own;
   find("who").textContent = claims.name ?? claims.sub;
   find("sign-out").hidden = Boolean(tokenUrl);
   find("tasks").hidden = false;
@@ -105,18 +117,29 @@ async function signIn(link) {
 
 function signOut() {
   sync.close();
+  sync = undefined;
   forgetRows();
   find("tasks").hidden = find("sign-out").hidden = find("status").hidden = true;
   find("who").textContent = "";
   void signIn();
 }
 
+/** A link was opened in this very tab: by the person, or by another page that wants them to work for somebody else. */
+function openLink(link) {
+  const claims = readClaims(link);
+  if (sync === undefined || !find("sign-in").hidden) asking?.resolve(link);
+  else if (claims.sub === readClaims(token).sub) token = link;
+  else showNotice(`A link of ${quote(String(claims.name ?? claims.sub))} was opened.`, [["Stay"], ["Sign in with it", () => signIn(link)]]);
+}
+
 function forgetRows() {
-  editing = undefined;
+  editing = current = undefined;
   removed.length = 0;
+  visible = [];
   rows.clear();
   find("list").replaceChildren();
   find("notices").replaceChildren();
+  find("title").value = find("search").value = find("announcer").textContent = "";
 }
 
 // What is shown
@@ -129,7 +152,11 @@ function getDay(offset = 0) {
 }
 
 const isLater = (one, other) => (one < other ? 1 : one > other ? -1 : 0); // for what comes first if it is later
-const newest = (one, other) => isLater(one.created_at, other.created_at) || isLater(one.id, other.id);
+const isUnsent = (task) => task.revision === 0;
+const newest = (one, other) =>
+  isUnsent(other) - isUnsent(one) ||
+  (isUnsent(one) ? 0 : isLater(one.created_at, other.created_at)) ||
+  isLater(one.id, other.id);
 const dueFirst = ({ due: { date, time = "" } }, { due: other }) => isLater(other.date + (other.time ?? ""), date + time);
 
 const VIEWS = {
@@ -162,7 +189,8 @@ const VIEWS = {
 const contains = (task, text) => [task.title, task.notes ?? "", ...task.labels].some((one) => one.toLowerCase().includes(text));
 
 function render() {
-  const tasks = sync.tasks;
+  if (sync === undefined) return;
+  const tasks = sync.isOnline === undefined ? new Map() : sync.tasks; // nothing before the service took the token
   const day = getDay();
   for (const button of find("views").children) {
     const { holds } = VIEWS[button.dataset.view];
@@ -193,10 +221,6 @@ function renderStatus() {
 
 function renderRows(tasks) {
   const list = find("list");
-  for (const id of [...rows.keys()]) {
-    const given = id.includes("-") ? id : sync.resolve(id); // by the server, to a task that was added here
-    if (given !== id && tasks.has(given)) renameRow(id, given);
-  }
   const wanted = visible.slice(0, shown);
   if (editing !== undefined && !wanted.some((task) => task.id === editing.id)) wanted.unshift(tasks.get(editing.id) ?? editing.task);
   const ids = new Set(wanted.map((task) => task.id));
@@ -211,13 +235,19 @@ function renderRows(tasks) {
   for (const task of wanted) {
     const row = rows.get(task.id) ?? addRow(task.id);
     if (row.task !== task) fillRow(row, task);
+    // The row with the focus stays where it is, and the others move: moving it would end what is being typed.
+    while (next !== row.element && row.element.contains(focused)) {
+      const after = next.nextElementSibling;
+      list.append(next);
+      next = after;
+    }
     if (row.element === next) next = next.nextElementSibling;
     else list.insertBefore(row.element, next);
   }
   if (!rows.has(current)) setCurrent((wanted[Math.max(place, 0)] ?? wanted.at(-1))?.id);
-  if (place >= 0 && focused.isConnected) focused.focus(); // moving a row takes its focus
-  else if (place >= 0) focusRow(current);
+  if (place >= 0 && !focused.isConnected) focusRow(current);
   const rest = visible.length - shown;
+  if (rest <= 0 && focused === find("more")) focusRow(wanted[place + 1]?.id ?? wanted.at(-1)?.id);
   find("more").hidden = rest <= 0;
   find("more").textContent = `Show more (${rest})`;
   nearEnd.unobserve(find("more"));
@@ -230,16 +260,6 @@ function addRow(id) {
   const row = { element };
   rows.set(id, row);
   return row;
-}
-
-function renameRow(id, given) {
-  const row = rows.get(id);
-  rows.get(given)?.element.remove(); // it came back before the answer to this page
-  rows.delete(id);
-  rows.set(given, row);
-  row.element.dataset.id = given;
-  if (current === id) current = given;
-  if (editing?.id === id) editing.id = given;
 }
 
 function fillRow(row, task) {
@@ -280,6 +300,7 @@ function announce(text) {
 
 // What a person does
 
+/** Throws if there is no room to keep it. */
 function add(title) {
   const day = { today: getDay(), upcoming: getDay(1) }[view];
   if (view === "done") view = "all";
@@ -308,12 +329,14 @@ function undo() {
   sync.restore(task);
   showRemoval();
   announce(`Restored: ${task.title}`);
-  focusRow(rows.has(sync.resolve(task.id)) ? sync.resolve(task.id) : current);
+  focusRow(rows.has(task.id) ? task.id : current);
 }
 
-function openEditor(id) {
-  closeEditor();
-  const { element, task } = rows.get(id);
+/** `change`: what is in its fields, if that is not what the task has. */
+function openEditor(id, change = {}) {
+  if (!leaveEditor()) return;
+  const { element, task: stored } = rows.get(id);
+  const task = { ...stored, ...change };
   const form = find("editor").content.firstElementChild.cloneNode(true);
   const { title, notes, date, time, priority, labels } = form.elements;
   title.value = task.title;
@@ -325,7 +348,8 @@ function openEditor(id) {
   const zone = form.querySelector(".zone");
   zone.hidden = task.due?.time_zone === undefined;
   zone.textContent = `The time is that of ${task.due?.time_zone}.`;
-  editing = { id, task, form, before: readForm(form), content: [...element.children] };
+  const before = Object.keys(change).length === 0 ? readForm(form) : {};
+  editing = { id, task: stored, form, before, content: [...element.children] };
   element.className = "editing";
   element.replaceChildren(form);
   title.focus();
@@ -333,6 +357,19 @@ function openEditor(id) {
 
 const readForm = ({ elements }) =>
   Object.fromEntries(["title", "notes", "date", "time", "priority", "labels"].map((name) => [name, elements[name].value]));
+
+/** Saves what was changed. Returns whether that could be left: not if it is invalid. */
+function leaveEditor() {
+  if (editing === undefined) return true;
+  const now = readForm(editing.form);
+  if (Object.entries(now).some(([name, value]) => value !== editing.before[name])) save();
+  else closeEditor();
+  return editing === undefined;
+}
+
+function focusEditorOr(element) {
+  (editing?.form.elements.title ?? element).focus();
+}
 
 /** Puts the row back, and the focus if it was in there. */
 function closeEditor() {
@@ -362,7 +399,7 @@ function save() {
   if (now.labels !== before.labels) change.labels = splitLabels(now.labels, task.labels);
   closeEditor();
   if (Object.keys(change).length > 0) {
-    sync.change(id, change, task.revision || undefined);
+    sync.change(id, change, task.revision);
     announce("Saved.");
   }
 }
@@ -390,9 +427,8 @@ function showNotice(text, actions) {
   for (const [name, act] of actions) {
     const button = Object.assign(document.createElement("button"), { type: "button", textContent: name });
     button.onclick = () => {
-      notice.remove();
+      removeNotice(notice);
       act?.();
-      if (document.activeElement === document.body) focusRow(current);
     };
     notice.append(button);
   }
@@ -400,20 +436,27 @@ function showNotice(text, actions) {
   return notice;
 }
 
+function removeNotice(notice) {
+  const hadFocus = notice?.contains(document.activeElement);
+  notice?.remove();
+  if (hadFocus) focusRow(current);
+}
+
 const quote = (text) => (text.length > 60 ? `“${text.slice(0, 60)}…”` : `“${text}”`);
 
 let removal; // the notice of the last one
 
 function showRemoval() {
-  removal?.remove();
+  removeNotice(removal);
   const last = removed.at(-1);
   if (last !== undefined) removal = showNotice(`Removed ${quote(last.title)}.`, [["Undo", undo], ["Dismiss", () => (removed.length = 0)]]);
 }
 
+const refusals = new Map(); // by the id of the task: its notice
+
 function showRefusal(operation, error) {
   const { kind, id, change } = operation;
   const title = operation.task?.title ?? sync.tasks.get(id)?.title ?? change?.title ?? "The task";
-  const isConflict = error.status === 412;
   let text = `${quote(title)} was not ${{ add: "added", change: "changed", remove: "removed", restore: "restored" }[kind]}: ${error.message}`;
   let actions = [["Dismiss"]];
   if (kind === "add" && find("title").value === "") find("title").value = title;
@@ -421,15 +464,21 @@ function showRefusal(operation, error) {
     removed.splice(0, removed.length, ...removed.filter((task) => task.id !== id));
     showRemoval();
   }
-  if (isConflict && kind === "remove") {
+  if (error.status === 412 && kind === "remove") {
     text = `${quote(title)} has changed elsewhere, so it was not removed.`;
     actions = [["Keep it"], ["Remove it", () => rows.has(id) && remove(id)]];
-  } else if (isConflict) {
+  } else if (error.status === 412) {
     text = `${quote(title)} has changed elsewhere, so this was not saved: ${describeChange(change)}.`;
     actions = [["Keep theirs"], ["Use mine", () => sync.change(id, change)]];
+  } else if (kind === "change" && rows.has(id)) {
+    actions.push(["Edit again", () => rows.has(id) && openEditor(id, change)]);
+  } else if (kind === "change") {
+    text += ` It was to get ${describeChange(change)}.`;
+    actions.push(["Add it as a new task", () => sync.add({ title, ...change })]);
   }
   announce(text);
-  showNotice(text, actions);
+  removeNotice(refusals.get(id));
+  refusals.set(id, showNotice(text, actions));
 }
 
 function describeChange(change) {
@@ -491,14 +540,14 @@ const KEYS = {
 
 find("list").addEventListener("keydown", (event) => {
   if (editing?.form.contains(event.target)) {
-    if (event.key === "Escape") closeEditor();
+    if (event.key === "Escape" && !event.isComposing) closeEditor();
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) save();
     return;
   }
   const act = KEYS[event.key];
   if (act === undefined || event.ctrlKey || event.metaKey || event.altKey) return;
   event.preventDefault();
-  act();
+  if (!event.repeat || /Arrow|[jk]/.test(event.key)) act();
 });
 
 find("list").addEventListener("focusin", ({ target }) => setCurrent(target.closest("li").dataset.id));
@@ -543,32 +592,38 @@ find("views").onclick = ({ target }) => {
 find("add").onsubmit = (event) => {
   event.preventDefault();
   const title = find("title").value.trim();
-  find("title").value = "";
-  if (title !== "") add(title);
+  try {
+    if (title !== "") add(title);
+    find("title").value = "";
+  } catch {
+    showNotice("There is no room in this browser to keep what was not sent.", [["Dismiss"]]);
+  }
 };
 find("sign-in-form").onsubmit = (event) => {
   event.preventDefault();
   const pasted = find("token").value;
   find("token").value = "";
-  answer(/[\w-]+\.[\w-]+\.[\w-]+/.exec(pasted)?.[0] ?? pasted);
+  asking?.resolve(/[\w-]+\.[\w-]+\.[\w-]+/.exec(pasted)?.[0] ?? pasted);
 };
 find("try-again").onclick = async () => {
   const next = await fetchToken();
-  if (next !== undefined) answer(next);
+  if (next !== undefined) asking?.resolve(next);
 };
 find("sign-out").onclick = signOut;
+let docs; // the window with the docs, which asks for the token: an address would keep it in the history
 find("docs").onclick = (event) => {
   event.preventDefault();
-  open(`${event.currentTarget.href}${token === undefined ? "" : `#token=${token}`}`, "_blank", "noopener");
+  docs = open(event.currentTarget.href, "_blank");
 };
+addEventListener("message", ({ origin, source, data }) => {
+  if (origin === location.origin && source === docs && data === "token?") docs.postMessage({ token }, location.origin);
+});
 find("show-keys").onclick = () => find("keys").showModal();
 find("close-keys").onclick = () => find("keys").close();
 
 onhashchange = () => {
   const link = takeLink();
-  if (link === undefined) return;
-  if (find("sign-in").hidden) void signIn(link);
-  else answer(link);
+  if (link !== undefined) openLink(link);
 };
 
 let day = getDay();

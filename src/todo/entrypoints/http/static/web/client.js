@@ -40,7 +40,7 @@ export class TodoClient {
         return this.#json(at("tasks", id));
     }
     /** A request that was lost can be sent again with the same key: it creates the task only once. */
-    async add(task, key = newKey()) {
+    async add(task, key = newId()) {
         return this.#json("/api/tasks", { method: "POST", body: task, headers: { "Idempotency-Key": key } });
     }
     /** Fields that are not named stay as they are; null clears one. With a revision, only if the task is still at it. */
@@ -60,6 +60,16 @@ export class TodoClient {
     /** Deletes one removed task for good, or all of them. */
     async purge(id) {
         await this.#send(id === undefined ? "/api/trash" : at("trash", id), { method: "DELETE" });
+    }
+    /**
+     * Does several things in one act, all or none. A request that was lost can be sent again with the same key: nothing
+     * is done twice. `replayed` says that this was so.
+     */
+    async batch(operations, key = newId()) {
+        const headers = { "Idempotency-Key": key };
+        const response = await this.#send("/api/batch", { method: "POST", body: { operations }, headers });
+        const replayed = response.headers.get("Idempotency-Replayed") === "true";
+        return { ...(await response.json()), replayed };
     }
     async changes(since) {
         return this.#json(`/api/changes${format({ since })}`);
@@ -129,9 +139,15 @@ export class TodoClient {
         return this.#token ?? this.#currentToken();
     }
 }
-/** Not crypto.randomUUID, which browsers have only on https and on localhost. */
-export function newKey() {
-    return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+let latest = 0;
+/** A UUID of version 7 (RFC 9562, section 5.7), each greater than the one before. */
+export function newId() {
+    latest = Math.max(Date.now(), latest + 1);
+    const random = crypto.getRandomValues(new Uint8Array(10));
+    random[0] = (random[0] & 0x0f) | 0x70;
+    random[2] = (random[2] & 0x3f) | 0x80;
+    const hex = latest.toString(16).padStart(12, "0") + Array.from(random, (byte) => byte.toString(16).padStart(2, "0")).join("");
+    return hex.replace(/(.{8})(.{4})(.{4})(.{4})(.{12})/, "$1-$2-$3-$4-$5");
 }
 function ifMatch(revision) {
     return revision === undefined ? {} : { "If-Match": `"${revision}"` };
