@@ -140,6 +140,13 @@ async def open_database(settings: ServerSettings) -> "AsyncIterator[DatabaseAdmi
         await database.close()
 
 
+def is_time_zone(name: str) -> bool:
+    """Whether the tz database has a zone of this name."""
+    from todo.adapters import time_zones
+
+    return time_zones.is_time_zone(name)
+
+
 def make_token_verifier(settings: ServerSettings) -> "JwtVerifier":
     """Raises InvalidSetting."""
     from todo.adapters.tokens.claims import ClaimRules

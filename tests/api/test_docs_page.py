@@ -18,7 +18,7 @@ def test_the_page_shows_every_operation_without_an_internet_connection(
     page.goto(server.url + path)
     expect(page.locator("#operations-health-ready")).to_be_visible()
     shown = set(re.findall(r'id="operations-(?:tasks|trash|sync|health)-(\w+)"', page.content()))
-    tasks = {"listTasks", "createTask", "runBatch", "readTask", "changeTask", "renameTask", "deleteTask"}
+    tasks = {"listTasks", "createTask", "runBatch", "exportTasks", "readTask", "changeTask", "renameTask", "deleteTask"}
     trash = {"listTrash", "emptyTrash", "purgeTask", "restoreTask"}
     assert shown == {*tasks, *trash, "listChanges", "listen", "live", "ready"}
     expect(page.get_by_role("button", name="Authorize")).to_be_visible()

@@ -1,7 +1,7 @@
 """Several operations of one person in one act: what each asks for, and what becomes of it."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from hashlib import sha256
 from typing import NamedTuple
@@ -70,15 +70,18 @@ class Judgement(NamedTuple):
     places: Sequence[int]  # of the operations that the changes come from
 
 
-def judge(actor: UserId, asked: Sequence[Asked], known: Known, *, now: datetime) -> Judgement:
-    """What the operations come to, if this is what is known of their tasks."""
+def judge(actor: UserId, asked: Sequence[Asked], known: Known, clock: Callable[[], datetime]) -> Judgement:
+    """What the operations come to, if this is what is known of their tasks.
+
+    Each has a time of its own, so that new tasks are in a list as they were asked for.
+    """
     outcomes: list[Outcome] = []
     changes: dict[int, Change] = {}
     for place, operation in enumerate(asked):
         try:
             if isinstance(operation, Refusal):
                 raise operation
-            made = _judge(actor, operation, known, now)
+            made = _judge(actor, operation, known, clock())
         except Refusal as refusal:
             outcomes.append(Outcome(refusal=refusal))
             continue

@@ -112,7 +112,7 @@ class Tasks:
                     known = await self._store.find(actor, batches.noted_ids(noted), (), now=now)
                     revision = (await self._store.version(actor)).revision
                     return Batch(batches.recall(asked, noted, known), revision, replayed=True)
-            judgement = batches.judge(actor, asked, await self._store.find(actor, ids, new, now=now), now=now)
+            judgement = batches.judge(actor, asked, await self._store.find(actor, ids, new, now=now), self._clock)
             outcomes, changes, _ = judgement
             if is_atomic:
                 for place, outcome in enumerate(outcomes):
@@ -144,6 +144,15 @@ class Tasks:
 
     async def trash(self, actor: UserId, *, before: int | None = None, limit: int) -> Trash:
         return await self._store.trash(actor, now=self._clock(), before=before, limit=limit)
+
+    async def trash_pages(self, actor: UserId, *, before: int | None = None) -> AsyncGenerator[Trash, None]:
+        """The whole trash, at least one page."""
+        more = True
+        while more:
+            page = await self.trash(actor, before=before, limit=PAGE_LENGTH)
+            yield page
+            more = page.more
+            before = page.tasks[-1].task.revision if page.tasks else None
 
     async def restore(self, actor: UserId, task_id: UUID) -> Task:
         """Out of the trash. Raises TaskNotFound, NotYours."""

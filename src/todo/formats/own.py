@@ -21,7 +21,9 @@ class Export(Struct, gc=False):
 
 
 # What can be edited about a task derives from the domain's fields. The rest is the service's own, and made anew.
-ExportedTask: Any = defstruct("ExportedTask", [("id", str | None, None)], bases=(TaskChange,))
+ExportedTask: Any = defstruct(
+    "ExportedTask", [("id", str | None, None), ("user_id", str | None, None)], bases=(TaskChange,)
+)
 
 _export_decoder, _task_decoder = Decoder(Export), Decoder(ExportedTask)
 
@@ -37,6 +39,7 @@ def read_own(text: str, collector: Collector) -> None:
         draft = Draft(
             place=entry.place,
             source_id=task.id or digest(bytes(entry.raw)),
+            owner=task.user_id,
             title=values.pop("title", ""),
             notes=[values.pop("notes", None) or ""],
             priority=values.pop("priority", None),

@@ -37,6 +37,7 @@ class Record(NamedTuple):
     source_id: str  # the same whenever the same file is read, and of no other record in it
     values: Edit
     place: str  # such as "line 12" or "tasks[3]"
+    owner: str | None = None  # as our own export says
 
 
 class Loss(NamedTuple):
@@ -71,6 +72,7 @@ class Draft:
 
     place: str
     source_id: str
+    owner: str | None = None
     title: str = ""
     notes: list[str] = field(default_factory=list)  # each begins on a new line
     due: Due | None = None
@@ -131,7 +133,7 @@ class Collector:
         for sentence in draft.losses:
             self.lose(draft.place, sentence)
         if values is not None:
-            self.records.append(Record(self._make_id(draft.source_id), values, draft.place))
+            self.records.append(Record(self._make_id(draft.source_id), values, draft.place, draft.owner))
 
     def _make_id(self, source_id: str) -> str:
         """Distinct for equal ids, by counting them."""

@@ -12,6 +12,7 @@ import rich_click as click
 
 from todo.entrypoints.cli.output import NEWER_SCHEMA, escape, print_error
 from todo.entrypoints.cli.target import find_user, get_env_file, load_server_settings, parse_user
+from todo.entrypoints.cli.transfer import file_argument, format_option, write_export
 from todo.user_state import has_secret
 
 if TYPE_CHECKING:
@@ -168,6 +169,26 @@ def erase(person: str, yes: bool) -> int:
         return 1
     click.echo(f"Erased the person and {number} task{'' if number == 1 else 's'}.")
     return 0
+
+
+@users.command("export")
+@click.argument("person", metavar="ID")
+@format_option
+@file_argument
+def export_user(person: str, form: str, file: Path) -> None:
+    """Write all that is stored of a person to FILE, for a request for their data. ID is the sub of their tokens.
+
+    Example: todo users export 3fK9mQ2xT8vLb1nR data.json
+    """
+    from todo.composition import open_local_tasks
+
+    user = parse_user(person, "ID")
+
+    async def run() -> None:
+        async with open_local_tasks(load_server_settings(), may_create=False) as tasks:
+            await write_export(tasks, user, form, file)
+
+    asyncio.run(run())
 
 
 COMMANDS = (token, auth, db, users)

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import rich_click as click
 
-from todo.domain.ports import PAGE_LENGTH
 from todo.domain.refusals import Refusal
 from todo.domain.task import RemovedTask, Task
 from todo.entrypoints.cli.output import describe, fit, format_time, print_line, print_tasks
@@ -75,14 +74,7 @@ COMMANDS = (trash, restore, undo)
 
 
 async def _read_trash(session: Session) -> list[RemovedTask]:
-    removed: list[RemovedTask] = []
-    more = True
-    while more:
-        before = removed[-1].task.revision if removed else None
-        page = await session.tasks.trash(session.user, before=before, limit=PAGE_LENGTH)
-        removed += page.tasks
-        more = page.more
-    return removed
+    return [one async for page in session.tasks.trash_pages(session.user) for one in page.tasks]
 
 
 def _find(removed: Sequence[RemovedTask], text: str) -> RemovedTask:

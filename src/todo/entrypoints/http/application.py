@@ -20,6 +20,7 @@ from todo.entrypoints.http.batch import BatchController
 from todo.entrypoints.http.changes import ChangesController
 from todo.entrypoints.http.cors import Cors
 from todo.entrypoints.http.events import EventsController, Watcher
+from todo.entrypoints.http.export import ExportController
 from todo.entrypoints.http.litestar_internals import call_handlers_directly
 from todo.entrypoints.http.logs import AccessLog
 from todo.entrypoints.http.middleware import Middleware
@@ -57,6 +58,7 @@ def make_app(
         type("Controller", (TrashController,), use_cases | long_reads),
         type("Controller", (BatchController,), use_cases),
         type("Controller", (ChangesController,), use_cases),
+        type("Controller", (ExportController,), use_cases | long_reads),
         type("Controller", (EventsController,), use_cases),
     ]
 
@@ -111,6 +113,7 @@ _METHODS = {
     "/batch": "POST",
     "/changes": "GET",
     "/events": "GET",
+    "/export": "GET",
     "/trash": "DELETE, GET",
     "/trash/{task_id:str}": "DELETE",
     "/trash/{task_id:str}/restore": "POST",

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
+from typing import TypeVar
 
 from litestar.types import Receive, Scope, Send
 
@@ -11,6 +12,8 @@ from todo.entrypoints.http.compression import MIN_LENGTH, compress
 from todo.entrypoints.http.problems import Headers
 from todo.http_contract.documents import encode_task
 from todo.http_contract.entity_tags import format_task_etag
+
+T = TypeVar("T")
 
 JSON = (b"content-type", b"application/json")
 
@@ -61,6 +64,17 @@ async def respond_with_parts(
     if http_version == "1.0":  # which has no chunks
         return BytesResponse(200, headers, b"".join([part async for part in parts]))
     return StreamingResponse(headers, parts)
+
+
+async def take_turns(long_reads: asyncio.Semaphore, pages: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
+    """The pages, each read only when it is its turn among all long reads."""
+    async with aclosing(pages):
+        while True:
+            async with long_reads:
+                page = await anext(pages, None)
+            if page is None:
+                return
+            yield page
 
 
 def entity_headers(etag: str | None, *, is_compressed: bool) -> Headers:

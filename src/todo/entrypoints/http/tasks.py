@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import aclosing
 
 from litestar import Controller, delete, get, patch, post, put
 from litestar.types import ASGIApp
@@ -28,6 +27,7 @@ from todo.entrypoints.http.responses import (
     respond_with,
     respond_with_list,
     respond_with_parts,
+    take_turns,
 )
 from todo.http_contract.documents import NewTask, Rename, TaskChange, encode_pages, encode_tasks
 from todo.http_contract.entity_tags import format_list_etag, format_task_etag, is_in_if_none_match
@@ -107,13 +107,8 @@ class TaskController(Controller):
         """The first page, and all after it."""
         yield first
         rest = self.tasks.pages(request.user, query.wanted, after=query.wanted.position(first.tasks[-1]))
-        async with aclosing(rest):
-            while True:
-                async with self.long_reads:
-                    page = await anext(rest, None)
-                if page is None:
-                    return
-                yield page
+        async for page in take_turns(self.long_reads, rest):
+            yield page
 
 
 def _get_path(request: ApiRequest) -> str:

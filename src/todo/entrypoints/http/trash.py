@@ -1,7 +1,6 @@
 """The routes of the trash."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
 
@@ -9,14 +8,19 @@ from litestar import Controller, delete, get, post
 from litestar.exceptions import NotFoundException
 from litestar.types import ASGIApp
 
-from todo.domain.ports import PAGE_LENGTH, Trash
 from todo.domain.task import UserId
 from todo.domain.use_cases import Tasks
 from todo.entrypoints.http.compression import accepts_gzip
 from todo.entrypoints.http.problems import Headers, InvalidRequest
 from todo.entrypoints.http.query import LIMIT, Parameter, read_query
 from todo.entrypoints.http.requests import ApiRequest, read_header, read_task_id
-from todo.entrypoints.http.responses import BytesResponse, respond_with, respond_with_list, respond_with_parts
+from todo.entrypoints.http.responses import (
+    BytesResponse,
+    respond_with,
+    respond_with_list,
+    respond_with_parts,
+    take_turns,
+)
 from todo.http_contract.documents import encode_pages, encode_trash
 from todo.http_contract.sealed_tokens import format_trash_cursor, parse_trash_cursor
 
@@ -36,7 +40,9 @@ class TrashController(Controller):
         limit, before = query.first.get("limit"), query.first.get("cursor")
         is_compressed = accepts_gzip(read_header(request, b"accept-encoding"))
         if limit is None:
-            parts = encode_pages(self._pages(request.user, before), encode_trash)
+            parts = encode_pages(
+                take_turns(self.long_reads, self.tasks.trash_pages(request.user, before=before)), encode_trash
+            )
             return await respond_with_parts(request.scope["http_version"], parts, None, is_compressed=is_compressed)
         removed, more = await self.tasks.trash(request.user, before=before, limit=limit)
         headers: Headers = []
@@ -61,15 +67,6 @@ class TrashController(Controller):
             raise NotFoundException  # an address whose id is missing: all of it was not meant
         await self.tasks.purge(request.user)
         return BytesResponse(204, [])
-
-    async def _pages(self, user: UserId, before: int | None) -> AsyncIterator[Trash]:
-        more = True
-        while more:
-            async with self.long_reads:
-                page = await self.tasks.trash(user, before=before, limit=PAGE_LENGTH)
-            yield page
-            more = page.more
-            before = page.tasks[-1].task.revision if page.tasks else None
 
 
 _WRONG_CURSOR = "The cursor is not one from a Link header of your own trash."
