@@ -7,7 +7,7 @@ import sys
 import rich_click as click
 
 from todo.domain.refusals import NotAuthenticated, Refusal
-from todo.entrypoints.cli import admin, login, tasks, transfer, trash
+from todo.entrypoints.cli import admin, login, mcp, tasks, transfer, trash
 from todo.entrypoints.cli.output import prepare_streams, print_error
 from todo.settings import ENV_FILE, InvalidSetting
 
@@ -35,7 +35,7 @@ def cli(context: click.Context, server: str | None, env_file: str | None) -> Non
     context.obj = is_for_tasks
 
 
-for command in (*tasks.COMMANDS, *trash.COMMANDS, *transfer.COMMANDS, *login.COMMANDS, *admin.COMMANDS):
+for command in (*tasks.COMMANDS, *trash.COMMANDS, *transfer.COMMANDS, *login.COMMANDS, *mcp.COMMANDS, *admin.COMMANDS):
     cli.add_command(command)
 
 
