@@ -1,6 +1,7 @@
 """`kill -9`, again and again, in the middle of writes: what was acknowledged is there once, and nothing twice."""
 
 import http.client
+import json
 import os
 import random
 import signal
@@ -18,6 +19,7 @@ from tests.support.serving import serving, signed
 
 KILLS = int(os.environ.get("SOAK_KILLS", "100"))
 WRITERS = 16
+BATCH = 10  # operations in each request of every other writer
 
 
 @pytest.mark.timeout(1800)
@@ -33,11 +35,17 @@ def test_no_acknowledged_write_is_lost_or_doubled(tmp_path: Path, empty_database
         try:
             while True:
                 title = f"{life}-{number}-{count}"
-                connection.request("POST", "/api/tasks", f'{{"title": "{title}"}}', headers)
+                if number % 2:
+                    titles, path, status = [title], "/api/tasks", 201
+                    body: object = {"title": title}
+                else:
+                    titles, path, status = [f"{title}.{n}" for n in range(BATCH)], "/api/batch", 200
+                    body = {"operations": [{"op": "create", "task": {"title": one}} for one in titles]}
+                connection.request("POST", path, json.dumps(body), headers)
                 answer = connection.getresponse()
                 answer.read()
-                assert answer.status == 201
-                acknowledged.append(title)
+                assert answer.status == status
+                acknowledged.extend(titles)
                 is_going.set()
                 count += 1
         except (OSError, http.client.HTTPException):
@@ -68,6 +76,8 @@ def test_no_acknowledged_write_is_lost_or_doubled(tmp_path: Path, empty_database
             revisions = dict(connection.execute("SELECT id, revision FROM users").fetchall())
             newest = dict(connection.execute("SELECT user_id, count(*) FROM tasks GROUP BY user_id").fetchall())
     assert max(kept.values()) == 1
+    batches = Counter(title.partition(".")[0] for title in kept if "." in title)
+    assert set(batches.values()) == {BATCH}  # each is whole, or not there
     assert set(acknowledged) <= set(kept)
     assert revisions == newest
     print(f"\n{KILLS} kills: {len(acknowledged)} acknowledged, {len(kept)} kept, none lost, none twice")

@@ -47,6 +47,34 @@ def test_concurrent_creations_with_one_key_make_one_task(two: Two) -> None:
     assert [task["title"] for task in people[0].tasks()] == ["once"]
 
 
+def test_batches_on_the_same_tasks_at_once_never_block_each_other(two: Two) -> None:
+    """In opposite orders, with creations between. `make soak` does so a thousand times."""
+    run_opposing_batches(two, "who-opposes", rounds=50)
+
+
+def run_opposing_batches(two: Two, user: str, rounds: int) -> None:
+    people = connect(two, 4, user)
+    ids = [people[0].add(f"{number}")["id"] for number in range(20)]
+
+    def write(number: int) -> None:
+        order = ids if number % 2 else ids[::-1]
+        for count in range(rounds):
+            operations: list[dict[str, Any]] = [
+                {"op": "change", "id": task, "task": {"title": f"{number} {count}"}} for task in order
+            ]
+            operations.insert(10, {"op": "create", "task": {"title": "made"}})
+            response = people[number].api.post("/api/batch", json={"operations": operations})
+            assert response.status_code == 200, response.text
+
+    with ThreadPoolExecutor(len(people)) as pool:
+        list(pool.map(write, range(len(people))))
+    tasks = people[0].tasks()
+    assert len(tasks) == len(ids) + len(people) * rounds
+    assert len({task["title"] for task in tasks if task["id"] in ids}) == 1  # each batch is one act
+    revision = max(task["revision"] for task in tasks)
+    assert revision == len(ids) + len(people) * rounds * (len(ids) + 1)
+
+
 def test_concurrent_updates_with_if_match_are_never_lost(two: Two) -> None:
     people, each = connect(two, 16, "who-counts"), 5
     one = f"/api/tasks/{people[0].add('0')['id']}"

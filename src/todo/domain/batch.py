@@ -111,7 +111,7 @@ def _judge(actor: UserId, operation: Operation, known: Known, now: datetime) -> 
             if removed is None:
                 raise NotYours if task_id in known.others else TaskNotFound
             return Change(removed, removed.restore(now=now))
-        case Alter() | Remove():
+        case _:
             if task is None:
                 raise NotYours if operation.id in known.others else TaskNotFound
             if operation.revision not in (None, task.revision):
@@ -130,6 +130,14 @@ def complete(judgement: Judgement, applied: Applied) -> Sequence[Outcome]:
             task = next(stored)
             outcomes[place] = Outcome(task, outcomes[place].is_new and task.id not in applied.repeated)
     return outcomes
+
+
+def find_revision(changes: Sequence[Change], stored: Sequence[Task]) -> int | None:
+    """The owner's after the changes, each of which takes the next one; None if no task is left to tell."""
+    if not stored:
+        return None
+    behind = next(place for place, change in enumerate(reversed(changes)) if isinstance(change.after, Task))
+    return stored[-1].revision + behind
 
 
 def digest(asked: Sequence[Asked], *, is_atomic: bool) -> bytes:

@@ -13,6 +13,7 @@ from todo.domain.ports import (
     Change,
     ChangeFeed,
     IdempotencyKey,
+    Known,
     ListVersion,
     Page,
     Selection,
@@ -101,18 +102,19 @@ class Tasks:
         Raises OperationRefused, KeyReused.
         """
         idempotency = None if key is None else IdempotencyKey(key, batches.digest(asked, is_atomic=is_atomic))
-        asked = [self._prepare(one) for one in asked]
         ids = [one.id for one in asked if not isinstance(one, Refusal) and one.id is not None]
         new = {one.id for one in asked if isinstance(one, Create) and one.id is not None}
+        asked = [self._prepare(one) for one in asked]
         for _ in range(_ATTEMPTS):
             now = self._clock()
             if idempotency is not None:
                 noted = await self._store.recall(actor, idempotency, now=now)
                 if noted is not None:
                     known = await self._store.find(actor, batches.noted_ids(noted), (), now=now)
-                    revision = (await self._store.version(actor)).revision
-                    return Batch(batches.recall(asked, noted, known), revision, replayed=True)
-            judgement = batches.judge(actor, asked, await self._store.find(actor, ids, new, now=now), self._clock)
+                    version = await self._store.version(actor)
+                    return Batch(batches.recall(asked, noted, known), version.revision, replayed=True)
+            known = await self._store.find(actor, ids, new, now=now) if ids else Known({}, {}, ())
+            judgement = batches.judge(actor, asked, known, self._clock)
             outcomes, changes, _ = judgement
             if is_atomic:
                 for place, outcome in enumerate(outcomes):
@@ -127,7 +129,10 @@ class Tasks:
             except TaskChanged:
                 new = set()  # a store on another machine may not have looked for them
                 continue
-            return Batch(batches.complete(judgement, applied), (await self._store.version(actor)).revision)
+            revision = batches.find_revision(changes, applied.tasks)
+            if revision is None:
+                revision = (await self._store.version(actor)).revision
+            return Batch(batches.complete(judgement, applied), revision)
         raise Unavailable("Too many changes to these tasks at once; try again in a moment.")
 
     def _prepare(self, asked: Asked) -> Asked:

@@ -64,7 +64,9 @@ class PreparedStatement:
     has the very same statement by this name or none.
     """
 
-    def __init__(self, text: str, *types: type) -> None:
+    def __init__(self, text: str, *types: type, is_kept: bool = True) -> None:
+        """``is_kept``: whether a session plans it once for all. Else it is planned for the rows that there are."""
+        self.is_kept = is_kept
         dumpers = [_DUMPERS[kind] for kind in types]
         self.text = text.encode()
         self.types = [dumper.oid for dumper in dumpers]
@@ -116,7 +118,7 @@ class Connection:
         """
         self._deadline = deadline
         dumped = statement.dump(parameters)
-        if prepare:
+        if prepare and statement.is_kept:
             if statement.name not in self._prepared:
                 self._pgconn.send_prepare(statement.name, statement.text, statement.types)
                 with suppress(errors.DuplicatePreparedStatement):

@@ -72,9 +72,10 @@ class PostgresqlDatabase:
         self._prepares = "-pooler" not in str(parts.get("host")) if prepare is None else prepare
         self._pool = Pool(url, pool_size, idle_timeout)
 
-    def prepare_read(self, statement: Select[Any], *, is_quick: bool = True) -> Read:  # noqa: ARG002 - another process
+    def prepare_read(self, statement: Select[Any], *, is_quick: bool = True) -> Read:
+        """A plan for many keys that was made for a table with few rows would be slow once it has more."""
         compiled = Compiled(statement, _DIALECT)
-        prepared = PreparedStatement(compiled.text, *compiled.parameter_types)
+        prepared = PreparedStatement(compiled.text, *compiled.parameter_types, is_kept=is_quick)
 
         async def read(given: Parameters) -> Sequence[Row]:
             rows, _ = await self._run(prepared, compiled.arrange(given))
