@@ -164,3 +164,18 @@ async def test_a_batch_is_judged_again_if_a_task_has_moved_on() -> None:
 async def test_a_crowd_of_writers_is_given_up() -> None:
     with pytest.raises(Unavailable):
         await make_tasks(BusyStore(10**6)).batch(ANN, [Create(Edit(title="x"))])
+
+
+async def test_a_batch_has_1_to_100_operations_each_of_another_task(tasks: Tasks) -> None:
+    task_id = uuid4()
+    create, twice = Create(Edit(title="x")), Remove(task_id)
+    cases: list[tuple[list[Asked], tuple[str | int, ...]]] = [
+        ([], ("operations",)),
+        ([create] * 101, ("operations",)),
+        ([create, twice, create, twice], ("operations", 3, "id")),
+    ]
+    for asked, path in cases:
+        with pytest.raises(InvalidField) as refused:
+            await tasks.batch(ANN, asked)
+        assert refused.value.path == path
+    assert len((await tasks.batch(ANN, [create] * 100)).outcomes) == 100

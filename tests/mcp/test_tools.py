@@ -144,7 +144,7 @@ async def test_wrong_arguments_are_refused_in_one_sentence_and_nothing_is_done(t
                 "tasks[0].due: Object contains unknown field timezone.",
             ),
             ("change_tasks", {"tasks": [{"id": task_id, "title": None}]}, "tasks[0].title: Expected str, got null."),
-            ("change_tasks", {"tasks": [{"id": task_id}] * 2}, "An id is there twice; name each task once."),
+            ("change_tasks", {"tasks": [{"id": task_id}] * 2}, "Each operation must be of another task."),
             ("complete_tasks", {"ids": [task_id], "complete": False}, "The arguments: Object contains unknown field"),
             ("remove_tasks", {"ids": [task_id, task_id[:8]]}, "ids[1]: Invalid UUID."),
             ("restore_tasks", {"ids": task_id}, "ids: Expected array, got str."),

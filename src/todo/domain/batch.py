@@ -8,7 +8,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from todo.domain.ports import Applied, Change, Known
-from todo.domain.refusals import IdTaken, NotYours, Refusal, TaskChanged, TaskNotFound
+from todo.domain.refusals import IdTaken, InvalidField, NotYours, Refusal, TaskChanged, TaskNotFound
 from todo.domain.task import FIELDS, Edit, Task, UserId
 
 MAX_OPERATIONS = 100
@@ -62,6 +62,18 @@ class OperationRefused(Refusal):
         super().__init__(str(refusal))
         self.place = place
         self.refusal = refusal
+
+
+def check_operations(asked: Sequence[Asked]) -> None:
+    """Raises InvalidField: there are none, too many, or two of one task."""
+    if not 1 <= len(asked) <= MAX_OPERATIONS:
+        raise InvalidField(f"Send 1 to {MAX_OPERATIONS} operations; these are {len(asked)}.", "operations")
+    seen = set()
+    for place, one in enumerate(asked):
+        task_id = None if isinstance(one, Refusal) else one.id
+        if task_id is not None and task_id in seen:
+            raise InvalidField("Each operation must be of another task.", "operations", place, "id")
+        seen.add(task_id)
 
 
 class Judgement(NamedTuple):

@@ -99,8 +99,9 @@ class Tasks:
     ) -> Batch:
         """All the operations, each of another task, as one act. If it is atomic and one is refused, none is done.
 
-        Raises OperationRefused, KeyReused.
+        Raises InvalidField, OperationRefused, KeyReused.
         """
+        batches.check_operations(asked)
         idempotency = None if key is None else IdempotencyKey(key, batches.digest(asked, is_atomic=is_atomic))
         ids = [one.id for one in asked if not isinstance(one, Refusal) and one.id is not None]
         new = {one.id for one in asked if isinstance(one, Create) and one.id is not None}

@@ -6,8 +6,8 @@ import msgspec
 from litestar import Controller, post
 from litestar.types import ASGIApp
 
-from todo.domain.batch import MAX_OPERATIONS, Asked
-from todo.domain.refusals import InvalidField, Refusal
+from todo.domain.batch import Asked
+from todo.domain.refusals import InvalidField
 from todo.domain.use_cases import Tasks
 from todo.entrypoints.http.problems import render
 from todo.entrypoints.http.requests import ApiRequest, explain, invalid_body, read_idempotency_key, read_json
@@ -37,16 +37,9 @@ def _read_batch(document: Any) -> tuple[list[Asked], bool]:
     is_atomic, operations = document.get("atomic", True), document.get("operations")
     if not isinstance(is_atomic, bool):
         raise invalid_body("atomic must be true or false.", "atomic")
-    if not isinstance(operations, list) or not 1 <= len(operations) <= MAX_OPERATIONS:
-        raise invalid_body(f"operations must be an array of 1 to {MAX_OPERATIONS} operations.", "operations")
-    asked = [_read_operation(operation) for operation in operations]
-    seen = set()
-    for place, one in enumerate(asked):
-        task_id = None if isinstance(one, Refusal) else one.id
-        if task_id is not None and task_id in seen:
-            raise invalid_body("Each operation must be of another task.", "operations", str(place), "id")
-        seen.add(task_id)
-    return asked, is_atomic
+    if not isinstance(operations, list):
+        raise invalid_body("operations must be an array.", "operations")
+    return [_read_operation(operation) for operation in operations], is_atomic
 
 
 def _read_operation(document: Any) -> Asked:

@@ -74,9 +74,6 @@ class _Writer(Tool):
 
     async def use(self, tasks: Tasks, user: UserId) -> dict[str, Any]:
         asked = self.ask()
-        ids = [task_id for task_id, _ in asked if task_id is not None]
-        if len(set(ids)) < len(ids):
-            raise Refusal("An id is there twice; name each task once.")
         done = await tasks.batch(user, [operation for _, operation in asked], is_atomic=False)
         return {"results": [_describe(task_id, one) for (task_id, _), one in zip(asked, done.outcomes, strict=True)]}
 
