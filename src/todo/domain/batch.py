@@ -112,10 +112,12 @@ def _judge(actor: UserId, operation: Operation, known: Known, now: datetime) -> 
         case Create(values, task_id):
             assert task_id is not None
             new = Task.new(actor, values, task_id=task_id, now=now)
-            compared = [name for name, _, rule in FIELDS if rule.at_creation or name in values.named]
-            if task is not None and all(getattr(task, name) == getattr(new, name) for name in compared):
+            if task is not None:
+                compared = [name for name, _, rule in FIELDS if rule.at_creation or name in values.named]
+                if any(getattr(task, name) != getattr(new, name) for name in compared):
+                    raise IdTaken
                 return task
-            if task is not None or task_id in known.removed or task_id in known.others:
+            if task_id in known.removed or task_id in known.others:
                 raise IdTaken
             return Change(None, new)
         case Restore(task_id):
