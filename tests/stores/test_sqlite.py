@@ -1,17 +1,23 @@
 import asyncio
+import re
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import Select, select
 
 from tests.stores.async_machine import Opened, run_machine
 from tests.stores.contract import LocalTaskStoreContract
 from tests.stores.machine import StoreMachine
-from tests.support.builders import a_task, add_task, revision, somebody
+from tests.support.builders import NOON, a_task, add_task, revision, somebody
+from todo.adapters.sql import removals, store
+from todo.adapters.sql.compiled import Compiled
 from todo.adapters.sql.migrations import upgrade
+from todo.adapters.sql.sqlite import database
 from todo.adapters.sql.sqlite.database import SqliteDatabase
 from todo.adapters.sql.sqlite.threads import BUSY_TIMEOUT
 from todo.adapters.sql.store import SqlTaskStore
@@ -87,3 +93,18 @@ async def test_a_lookup_that_fails_does_not_affect_others_in_the_same_turn(sqlit
     )
     assert isinstance(failed, UnicodeEncodeError)
     assert found == task
+
+
+@pytest.mark.parametrize(
+    "statement", [store._FIND, removals.FIND_REMOVED, select(removals.FIND_OTHERS)], ids=["own", "removed", "others"]
+)
+def test_what_is_known_of_ids_is_found_by_an_index(migrated_sqlite: str, statement: Select[Any]) -> None:
+    compiled = Compiled(statement, database._DIALECT)
+    given = {"owner": "ann", "ids": ["0" * 32], "kept_since": NOON}
+    with closing(sqlite3.connect(migrated_sqlite.removeprefix("sqlite:///"))) as connection:
+        plan = connection.execute(f"EXPLAIN QUERY PLAN {compiled.text}", compiled.arrange(given)).fetchall()
+    steps = [step for *_, step in plan if "tasks" in step]
+    assert steps
+    assert all(
+        re.fullmatch(r"SEARCH \w+ USING (COVERING )?INDEX \w+ \((user_id=\? AND )?id=\?\)", step) for step in steps
+    )

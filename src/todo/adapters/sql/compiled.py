@@ -6,7 +6,7 @@ SQLAlchemy's engine would take four times as long to run a statement as the driv
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Boolean, ColumnElement, Dialect, Select, bindparam
+from sqlalchemy import ColumnElement, Dialect, Select, bindparam
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
@@ -18,26 +18,26 @@ Row = tuple[Any, ...]
 Processor = Callable[[Any], Any] | None
 
 
-class _IsOneOf(FunctionElement[bool]):
+class _Ids(FunctionElement[Any]):
     inherit_cache = True
-    type = Boolean()
 
 
 def is_one_of(column: ColumnElement[Any]) -> ColumnElement[bool]:
-    """Whether a UUID is one of the parameter ``ids``, a list of them in hexadecimal: one statement for any number."""
-    return _IsOneOf(column, bindparam("ids", type_=TextList))
+    """Whether a UUID is one of the parameter ``ids``, a list of them in hexadecimal: one statement for any number.
+
+    A comparison, because SQLAlchemy would compare a function of its own with 1 for SQLite, which then uses no index.
+    """
+    return column.op("IN", is_comparison=True)(_Ids(bindparam("ids", type_=TextList)))
 
 
-@compiles(_IsOneOf, "postgresql")
-def _compile_for_postgresql(element: _IsOneOf, compiler: SQLCompiler, **_: Any) -> str:
-    column, ids = element.clauses
-    return f"{compiler.process(column)} = ANY (CAST({compiler.process(ids)} AS uuid[]))"
+@compiles(_Ids, "postgresql")
+def _compile_for_postgresql(element: _Ids, compiler: SQLCompiler, **_: Any) -> str:
+    return f"(SELECT unnest(CAST({compiler.process(element.clauses)} AS uuid[])))"
 
 
-@compiles(_IsOneOf, "sqlite")
-def _compile_for_sqlite(element: _IsOneOf, compiler: SQLCompiler, **_: Any) -> str:
-    column, ids = element.clauses
-    return f"{compiler.process(column)} IN (SELECT value FROM json_each({compiler.process(ids)}))"  # noqa: S608 - of SQLAlchemy's own parts
+@compiles(_Ids, "sqlite")
+def _compile_for_sqlite(element: _Ids, compiler: SQLCompiler, **_: Any) -> str:
+    return f"(SELECT value FROM json_each({compiler.process(element.clauses)}))"  # noqa: S608 - of SQLAlchemy's own parts
 
 
 class Compiled:

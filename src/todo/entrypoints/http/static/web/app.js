@@ -106,7 +106,8 @@ function start() {
   find("sign-out").hidden = Boolean(tokenUrl);
   find("tasks").hidden = false;
   find("title").focus();
-  setTimeout(render, 200); // the tasks mostly come sooner, and are rendered then
+  setTimeout(() => sync?.pending); // a browser takes a while to open its storage: while the tasks are on their way
+  setTimeout(render, 200); // they mostly come sooner, and are rendered then
 }
 
 async function signIn(link) {

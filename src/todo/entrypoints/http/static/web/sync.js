@@ -95,10 +95,10 @@ export class Sync {
             try {
                 this.#contact = new AbortController();
                 await this.#pull();
+                this.#setOnline(true);
                 await this.#flush();
                 if (this.#isClosed)
                     return;
-                this.#setOnline(true);
                 if (this.#isHidden) {
                     failures = 0;
                     await this.#pause(LONGEST_PAUSE);
