@@ -51,12 +51,15 @@ class Visits(NamedTuple):
     first: float
     """Milliseconds until the first tasks are painted."""
     second: float
+    page_first: float
+    """Milliseconds until anything is painted, on the first visit."""
 
 
 def visit(chromium: Browser, server: Server, number: int) -> Visits:
     context = chromium.new_context(viewport={"width": 1200, "height": 900})
     context.add_init_script(WAIT_FOR_ROWS)
-    times = []
+    times: list[float] = []
+    painted: list[float] = []
     page = context.new_page()
     for _ in range(2):
         page.goto("about:blank")
@@ -64,7 +67,8 @@ def visit(chromium: Browser, server: Server, number: int) -> Visits:
         page.locator("#list > li").first.wait_for()
         page.wait_for_timeout(100)
         times.append(page.evaluate("window.painted"))
-    return Visits(page, *times)
+        painted.append(page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime"))
+    return Visits(page, times[0], times[1], painted[0])
 
 
 def main() -> int:
@@ -77,7 +81,9 @@ def main() -> int:
                 rounds = [visit(chromium, server, number) for _ in range(ROUNDS)]
                 first = statistics.median(visits.first for visits in rounds)
                 second = statistics.median(visits.second for visits in rounds)
+                page_first = statistics.median(visits.page_first for visits in rounds)
                 print(f"{number} tasks are painted after {first:.0f} ms; on a second visit {second:.0f} ms")
+                print(f"the page itself is painted after {page_first:.0f} ms")
                 if first >= limit:
                     failures.append(f"{number} tasks take {first:.0f} ms, not less than {limit}")
                 frames = rounds[0].page.evaluate(SCROLL)
