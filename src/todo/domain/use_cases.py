@@ -139,7 +139,7 @@ class Tasks:
     def _prepare(self, asked: Asked) -> Asked:
         """With an id for a task that has none; a refusal in its place if its time zone is unknown."""
         if isinstance(asked, Create) and asked.id is None:
-            asked = asked._replace(id=self._new_id())
+            asked = Create(asked.values, self._new_id())
         values = getattr(asked, "values", getattr(asked, "changes", None))
         try:
             if values is not None:

@@ -1,16 +1,16 @@
 """The JSON documents of /api/batch: operations, and what became of them."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType, defstruct
 
-from todo.domain.batch import Alter, Create, Operation, Outcome, Remove, Restore
+from todo.domain.batch import Alter, Batch, Create, Operation, Remove, Restore
 from todo.domain.ports import Change
-from todo.domain.refusals import InvalidField
+from todo.domain.refusals import InvalidField, Refusal
 from todo.domain.task import RemovedTask, Task
 from todo.http_contract.documents import (
     NewTask,
@@ -18,8 +18,8 @@ from todo.http_contract.documents import (
     change_body,
     creation_body,
     decode_task,
-    encode_task,
     get_status,
+    make_documents,
     make_edit,
 )
 
@@ -99,22 +99,22 @@ def operation_body(change: Change) -> Mapping[str, Any]:
 
 class _Result(Struct, omit_defaults=True):
     status: int
-    task: Raw | UnsetType = UNSET
+    task: Any = UNSET
     problem: Raw | UnsetType = UNSET
 
 
-def encode_batch(revision: int, results: Sequence[Any]) -> bytes:
-    return msgspec.json.encode({"revision": revision, "results": results})
-
-
-def make_result(outcome: Outcome, problem: bytes | None) -> Any:
-    """``problem``: of the refusal, if the outcome is one."""
-    if outcome.refusal is not None:
-        assert problem is not None
-        return _Result(get_status(outcome.refusal), problem=Raw(problem))
-    if outcome.task is None:
-        return _Result(204)
-    return _Result(201 if outcome.is_new else 200, task=Raw(encode_task(outcome.task)))
+def encode_batch(batch: Batch, render_refusal: Callable[[Refusal], bytes]) -> bytes:
+    """``render_refusal``: as a problem document."""
+    documents = iter(make_documents(one.task for one in batch.outcomes if one.task is not None))
+    results = [
+        _Result(get_status(refusal), problem=Raw(render_refusal(refusal)))
+        if refusal is not None
+        else _Result(204)
+        if task is None
+        else _Result(201 if is_new else 200, task=next(documents))
+        for task, is_new, refusal in batch.outcomes
+    ]
+    return msgspec.json.encode({"revision": batch.revision, "results": results})
 
 
 class _ReadResult(Struct):

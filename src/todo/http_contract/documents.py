@@ -114,14 +114,14 @@ _trash_decoder = Decoder(list[RemovedTaskDocument])  # type: ignore[valid-type] 
 
 
 def encode_task(task: Task) -> bytes:
-    return _encode(_make_documents([task])[0])
+    return _encode(make_documents([task])[0])
 
 
 def encode_tasks(tasks: Iterable[Task]) -> bytes:
-    return _encode(_make_documents(tasks))
+    return _encode(make_documents(tasks))
 
 
-def _make_documents(tasks: Iterable[Task]) -> Sequence[Any]:
+def make_documents(tasks: Iterable[Task]) -> Sequence[Any]:
     documents: Sequence[Any] = [TaskDocument(*task) for task in tasks]
     for document in documents:
         if document.due is not None:
@@ -149,7 +149,7 @@ class ChangesDocument(Struct):
 
 
 def encode_changes(tasks: Iterable[Task], removed: Sequence[UUID], next_token: str, *, more: bool) -> bytes:
-    return _encode(ChangesDocument(_make_documents(tasks), removed, next_token, more))
+    return _encode(ChangesDocument(make_documents(tasks), removed, next_token, more))
 
 
 async def encode_pages(
@@ -192,8 +192,8 @@ def _from_document(value: Any) -> Any:
 
 def make_edit(body: Struct) -> Edit:
     """Out of the body of a request. Raises InvalidField."""
-    values = {name: getattr(body, name) for name in body.__struct_fields__}
-    return Edit(**{name: _from_document(value) for name, value in values.items() if value is not UNSET})
+    values = zip(body.__struct_fields__, msgspec.structs.astuple(body), strict=True)
+    return Edit(**{name: _from_document(value) for name, value in values if value is not UNSET})
 
 
 def creation_body(task: Task) -> Any:

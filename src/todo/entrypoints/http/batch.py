@@ -12,7 +12,7 @@ from todo.domain.use_cases import Tasks
 from todo.entrypoints.http.problems import render
 from todo.entrypoints.http.requests import ApiRequest, explain, invalid_body, read_idempotency_key, read_json
 from todo.entrypoints.http.responses import JSON, TASK_HEADERS, BytesResponse
-from todo.http_contract.batches import encode_batch, make_result, read_operation
+from todo.http_contract.batches import encode_batch, read_operation
 
 BODY_LENGTH = 1024 * 1024  # the most bytes of a body
 
@@ -25,10 +25,10 @@ class BatchController(Controller):
     async def run(self, request: ApiRequest) -> ASGIApp:
         key = read_idempotency_key(request)
         asked, is_atomic = _read_batch(await read_json(request, BODY_LENGTH))
-        outcomes, revision, replayed = await self.tasks.batch(request.user, asked, is_atomic=is_atomic, key=key)
-        results = [make_result(one, None if one.refusal is None else render(one.refusal)[2]) for one in outcomes]
-        headers = [(b"idempotency-replayed", b"true")] if replayed else []
-        return BytesResponse(200, [JSON, *TASK_HEADERS, *headers], encode_batch(revision, results))
+        batch = await self.tasks.batch(request.user, asked, is_atomic=is_atomic, key=key)
+        headers = [(b"idempotency-replayed", b"true")] if batch.replayed else []
+        body = encode_batch(batch, lambda refusal: render(refusal)[2])
+        return BytesResponse(200, [JSON, *TASK_HEADERS, *headers], body)
 
 
 def _read_batch(document: Any) -> tuple[list[Asked], bool]:
