@@ -226,6 +226,18 @@ def test_what_one_page_does_the_other_shows(open_screen: Open, server: Server, p
     other.shows("Buy milk")
 
 
+def test_it_works_below_a_path_behind_a_proxy(open_screen: Open, nginx_server: Server) -> None:
+    person = nginx_server.person()
+    one, other = (open_screen().sign_in(nginx_server, person) for _ in range(2))
+    one.add("Buy milk")
+    other.shows("Buy milk")
+    one.has_saved()
+    assert only(person)["title"] == "Buy milk"
+    with one.context.expect_page() as opened:
+        one.page.get_by_role("link", name="API docs").click()
+    expect(opened.value.locator(".auth-wrapper .authorize")).to_have_class("btn authorize locked")
+
+
 def test_an_edit_that_is_open_survives_what_others_do(screen: Screen, person: Person) -> None:
     screen.add("Buy milk")
     screen.has_saved()
