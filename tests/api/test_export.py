@@ -77,6 +77,7 @@ def test_head_has_no_body(ann: Person) -> None:
     response = ann.api.head("/api/export?format=csv")
     assert (response.status_code, response.content) == (200, b"")
     assert "text/csv" in response.headers["content-type"]
+    assert "content-length" not in response.headers
 
 
 def test_another_format_is_refused(ann: Person, server: Server) -> None:

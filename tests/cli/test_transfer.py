@@ -8,6 +8,9 @@ import pytest
 
 from tests.cli.commands import Todo, get_error
 from tests.support.serving import Server, signed
+from todo.entrypoints.cli import transfer
+from todo.formats.export import FORMS
+from todo.formats.reading import READERS
 
 TODO_TXT = "x 2026-03-01 Call Bob\n(A) Buy milk @shop due:2026-12-24\nBuy bread\n"
 
@@ -91,12 +94,21 @@ def test_import_and_export_work_on_a_server(todo: Todo, tmp_path: Path, sqlite_s
     (tmp_path / "todo.txt").write_text(lines + TODO_TXT)
     assert todo("import", "todo.txt", **remote).stdout == "Imported 253 tasks.\n"
     assert [task["title"] for task in person.tasks()][:2] == ["Task 0", "Task 1"]
-    person.api.delete(f"/api/tasks/{person.tasks()[0]['id']}")
+    first, second, third = person.tasks()[:3]
+    person.api.delete(f"/api/tasks/{second['id']}")
+    person.api.delete("/api/trash")  # nothing but the service knows these ids now
+    person.api.delete(f"/api/tasks/{first['id']}")
+    person.api.patch(f"/api/tasks/{third['id']}", json={"title": "Changed"})
     again = todo("import", "todo.txt", **remote)
-    assert again.stdout == "Imported 0 tasks; 252 were there already; 1 were left alone.\n"
+    assert again.stdout == "Imported 0 tasks; 250 were there already; 3 were left alone.\n"
     exported = json.loads(todo("export", **remote).stdout)
     assert exported["tasks"] == person.tasks()
     assert [task["title"] for task in exported["trash"]] == ["Task 0"]
+
+
+def test_the_command_line_knows_all_formats() -> None:
+    """Named a second time there, so that other commands need not load them."""
+    assert (set(transfer.FORMATS), set(transfer.SOURCES)) == (set(FORMS), set(READERS))
 
 
 def test_what_is_stored_of_a_person_is_exported_for_them(todo: Todo) -> None:

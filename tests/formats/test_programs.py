@@ -266,7 +266,7 @@ def test_the_same_file_has_the_same_ids_and_equal_tasks_have_different_ones(sour
 
 @pytest.mark.parametrize("source", READERS)
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
-def test_the_source_of_a_file_is_guessed_whatever_its_encoding(source: str, encoding: str) -> None:
+def test_the_source_of_a_file_is_guessed_in_every_encoding(source: str, encoding: str) -> None:
     data = SAMPLES[source].encode(encoding)
     assert guess(data) == source
     assert take(source, data) == take(source, SAMPLES[source])

@@ -434,6 +434,14 @@ def test_a_key_that_is_held_down_removes_one_task(screen: Screen) -> None:
     screen.shows("Two", "One")
 
 
+def open_for_seconds(open_screen: Open, server: Server, person: Person) -> Screen:
+    """With a token that expires soon."""
+    screen = open_screen()
+    soon = datetime.now(UTC) + timedelta(seconds=3)
+    screen.page.goto(f"{server.url}/#token={signed({'sub': person.user_id, 'exp': soon})}")
+    return screen
+
+
 class TestSignIn:
     def test_the_token_of_the_link_leaves_the_address_bar(self, screen: Screen, server: Server, person: Person) -> None:
         assert screen.page.url == f"{server.url}/"
@@ -472,9 +480,7 @@ class TestSignIn:
     def test_an_expired_token_is_asked_for_again_and_nothing_is_lost(
         self, open_screen: Open, server: Server, person: Person
     ) -> None:
-        screen = open_screen()
-        soon = datetime.now(UTC) + timedelta(seconds=3)
-        screen.page.goto(f"{server.url}/#token={signed({'sub': person.user_id, 'exp': soon})}")
+        screen = open_for_seconds(open_screen, server, person)
         screen.add("Before")
         expect(screen.page.locator("#sign-in-reason")).to_have_text("Your sign-in has expired.", timeout=40_000)
         screen.shows("Before")
@@ -488,9 +494,7 @@ class TestSignIn:
     def test_another_person_sees_and_sends_nothing_of_the_first(
         self, open_screen: Open, server: Server, person: Person
     ) -> None:
-        screen, other = open_screen(), server.person()
-        soon = datetime.now(UTC) + timedelta(seconds=3)
-        screen.page.goto(f"{server.url}/#token={signed({'sub': person.user_id, 'exp': soon})}")
+        screen, other = open_for_seconds(open_screen, server, person), server.person()
         screen.add("Of the first")
         expect(screen.page.locator("#sign-in-reason")).to_be_visible(timeout=40_000)
         screen.add("Kept for the first")
@@ -513,9 +517,7 @@ class TestSignIn:
     def test_a_queue_that_waited_for_a_sign_in_does_not_stop_other_tabs(
         self, open_screen: Open, server: Server, person: Person
     ) -> None:
-        screen = open_screen()
-        soon = datetime.now(UTC) + timedelta(seconds=3)
-        screen.page.goto(f"{server.url}/#token={signed({'sub': person.user_id, 'exp': soon})}")
+        screen = open_for_seconds(open_screen, server, person)
         screen.add("Before")
         expect(screen.page.locator("#sign-in-reason")).to_be_visible(timeout=40_000)
         screen.add("Waits")

@@ -382,11 +382,12 @@ function report(callback: () => void): void {
   }
 }
 
-/** Rejects once the signal says so, whatever the promise waits for. */
+/** Rejects once the signal says so, even if the promise still waits for something. */
 function unlessAborted<Value>(promise: Promise<Value>, signal: AbortSignal): Promise<Value> {
   return new Promise((resolve, reject) => {
-    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
-    promise.then(resolve, reject);
+    const onAbort = () => reject(signal.reason);
+    signal.addEventListener("abort", onAbort);
+    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
   });
 }
 

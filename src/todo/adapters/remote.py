@@ -13,6 +13,7 @@ import httpx
 import msgspec
 
 from todo.backoff import pauses
+from todo.domain.batch import OperationRefused
 from todo.domain.ports import PAGE_LENGTH, Applied, Change, IdempotencyKey, Known, ListVersion, Page, Selection, Trash
 from todo.domain.refusals import (
     IdTaken,
@@ -111,10 +112,8 @@ class RemoteTaskStore:
 
         at_once = asyncio.Semaphore(8)
         await asyncio.gather(*(find_one(task_id) for task_id in ids if task_id not in new))
-        removed = {}
-        if missing:
-            kept = [one async for one in self._read_trash(owner, now)]
-            removed = {one.task.id: one for one in kept if one.task.id in missing}
+        trash = self._read_trash(owner, now)
+        removed = {one.task.id: one async for one in trash if one.task.id in missing} if missing else {}
         return Known(tasks, removed, others)
 
     async def version(self, owner: UserId) -> ListVersion:
@@ -185,13 +184,12 @@ class RemoteTaskStore:
     async def _apply_all(self, owner: UserId, changes: Sequence[Change], key: IdempotencyKey | None) -> Applied:
         headers = {} if key is None else {"Idempotency-Key": key.text}
         body = {"operations": [operation_body(change) for change in changes]}
-        # Sent again, additions change nothing; whatever names a revision would be refused, although it was made.
+        # Sent again, additions change nothing; a change that names a revision would be refused, although it was made.
         is_repeatable = key is not None or all(change.before is None for change in changes)
+        options: dict[str, Any] = {"headers": headers, "json": body, "is_repeatable": is_repeatable}
         try:
-            response = await self._request(
-                owner, "POST", "/batch", headers=headers, json=body, is_repeatable=is_repeatable
-            )
-        except (IdTaken, NotYours, TaskNotFound):
+            response = await self._request(owner, "POST", "/batch", **options)
+        except (NotYours, TaskNotFound):
             raise TaskChanged from None
         results = self._decode(response, decode_results)
         repeated = {task.id for status, task in results if task is not None and status == 200}
@@ -266,6 +264,9 @@ class RemoteTaskStore:
         kind = _REFUSALS.get(response.status_code)
         if kind is InvalidField and problem.errors and problem.errors[0].pointer:
             return InvalidField(problem.detail, *parse_pointer(problem.errors[0].pointer))
+        if kind is IdTaken and problem.errors and problem.errors[0].pointer:
+            _, place = parse_pointer(problem.errors[0].pointer)  # of the operations
+            return OperationRefused(int(place), IdTaken())
         if kind is TaskNotFound and not names_task:
             return self._not_a_todo_server(response)
         if kind is None or kind is InvalidField:

@@ -197,7 +197,7 @@ class TaskStore(Protocol):
         forgets it. What has to be forgotten by then is forgotten by the owner's next removal.
 
         Raises TaskChanged unless each task is still at the revision of its ``before``, and if an id of an addition is
-        taken.
+        taken; a store on another machine then raises OperationRefused, with the place of the change.
 
         With a key, which goes with one addition: if the owner sent the same key less than KEY_LIFETIME before
         ``created_at`` of the addition, nothing is added, and the task that was added then is returned as it is now.

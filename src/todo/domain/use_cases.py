@@ -116,7 +116,7 @@ class Tasks:
                     return Batch(batches.recall(asked, noted, known), version.revision, replayed=True)
             known = await self._store.find(actor, ids, new, now=now) if ids else Known({}, {}, ())
             judgement = batches.judge(actor, asked, known, self._clock)
-            outcomes, changes, _ = judgement
+            outcomes, changes = judgement.outcomes, judgement.changes
             if is_atomic:
                 for place, outcome in enumerate(outcomes):
                     if outcome.refusal is not None:
@@ -128,7 +128,9 @@ class Tasks:
             try:
                 applied = await self._apply(actor, changes, idempotency)
             except TaskChanged:
-                new = set()  # a store on another machine may not have looked for them
+                continue
+            except OperationRefused as refused:  # by a store on another machine, which alone knows the id
+                asked[judgement.places[refused.place]] = refused.refusal
                 continue
             revision = batches.find_revision(changes, applied.tasks)
             if revision is None:

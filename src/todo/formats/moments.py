@@ -14,9 +14,9 @@ _MOMENT = re.compile(
 def parse_moment(text: str, time_zone: str | None = None) -> tuple[Due, bool] | None:
     """A date or time in ISO 8601, basic or extended, as a due date, and whether seconds were dropped.
 
-    A time keeps what the wall clock says in ``time_zone``. "Z" is the zone UTC whatever ``time_zone`` is; a time with
-    another offset, for which there is no name, is converted to UTC unless ``time_zone`` is given. None if it is
-    something else.
+    A time keeps what the wall clock says in ``time_zone``. "Z" is the zone UTC even beside another ``time_zone``; a
+    time with another offset, for which there is no name, is converted to UTC unless ``time_zone`` is given. None if it
+    is something else.
     """
     match = _MOMENT.fullmatch(text.strip())
     if match is None:

@@ -21,7 +21,7 @@ from todo.entrypoints.http.changes import parse_since
 from todo.entrypoints.http.problems import Headers, InvalidRequest, log_cause
 from todo.entrypoints.http.query import Parameter, read_query
 from todo.entrypoints.http.requests import ApiRequest, invalid_parameter, read_header
-from todo.entrypoints.http.responses import BytesResponse, wait_for_disconnect
+from todo.entrypoints.http.responses import respond_to_head, wait_for_disconnect
 from todo.http_contract.sealed_tokens import format_sync_token
 
 POLL_INTERVAL = 1  # seconds between two looks at the revisions of everybody who listens
@@ -134,7 +134,7 @@ class EventsController(Controller):
             raise InvalidRequest("This host can't send events; ask /api/changes from time to time.", status=501)
         since = _read_since(request)
         if request.scope["state"]["is_head"]:
-            return BytesResponse(200, _HEADERS)
+            return respond_to_head(_HEADERS)
         return _Stream(self.watcher, user, since, request.auth)
 
 

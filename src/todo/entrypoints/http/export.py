@@ -12,7 +12,7 @@ from todo.entrypoints.http.compression import accepts_gzip, compress
 from todo.entrypoints.http.problems import Headers, InvalidRequest
 from todo.entrypoints.http.query import Parameter, read_query
 from todo.entrypoints.http.requests import ApiRequest, read_header
-from todo.entrypoints.http.responses import BytesResponse, StreamingResponse, take_turns
+from todo.entrypoints.http.responses import BytesResponse, StreamingResponse, respond_to_head, take_turns
 from todo.formats.export import FORMS, export
 
 
@@ -36,7 +36,7 @@ class ExportController(Controller):
             (b"vary", b"Accept-Encoding, Authorization"),
         ]
         if request.scope["state"]["is_head"]:
-            return BytesResponse(200, headers)
+            return respond_to_head(headers)
         tasks, trash = self.tasks.pages(request.user, Selection()), self.tasks.trash_pages(request.user)
         parts = export(form, take_turns(self.long_reads, tasks), take_turns(self.long_reads, trash), now)
         if accepts_gzip(read_header(request, b"accept-encoding")):

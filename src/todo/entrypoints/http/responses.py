@@ -108,6 +108,16 @@ class StreamingResponse:
             disconnected.cancel()
 
 
+def respond_to_head(headers: Headers) -> StreamingResponse:
+    """Where GET streams: without the length of a body that nobody has made (RFC 9110, section 8.6)."""
+
+    async def send_nothing() -> AsyncGenerator[bytes, None]:
+        return
+        yield
+
+    return StreamingResponse(headers, send_nothing())
+
+
 async def wait_for_disconnect(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass

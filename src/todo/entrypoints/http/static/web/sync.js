@@ -356,11 +356,12 @@ function report(callback) {
         console.error(error);
     }
 }
-/** Rejects once the signal says so, whatever the promise waits for. */
+/** Rejects once the signal says so, even if the promise still waits for something. */
 function unlessAborted(promise, signal) {
     return new Promise((resolve, reject) => {
-        signal.addEventListener("abort", () => reject(signal.reason), { once: true });
-        promise.then(resolve, reject);
+        const onAbort = () => reject(signal.reason);
+        signal.addEventListener("abort", onAbort);
+        promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
     });
 }
 /** AbortSignal.any, which browsers have since 2024. */
