@@ -27,7 +27,7 @@ soak: .venv/ready  ## Run the long tests: kills, crowds, an hour of load (SOAK_S
 	$(BIN)/pytest soak -s -v
 
 bench: .venv/ready benchmarks/.venv/ready  ## Measure what docs/performance.md promises. Takes ten minutes, needs wrk.
-	failed=; for name in side_by_side crowd workers unknown_kids command_line web_page; do \
+	failed=; for name in side_by_side batches crowd workers unknown_kids command_line web_page; do \
 	  $(BIN)/python -m benchmarks.$$name || failed="$$failed $$name"; done; test -z "$$failed"
 
 bench-scale: .venv/ready  ## Measure with ten million tasks. Takes a quarter of an hour and 10 GB.

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
@@ -29,31 +29,40 @@ ID = re.compile("[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _NewTask = defstruct("_NewTask", [("completed", bool | UnsetType, UNSET)], bases=(NewTask,))
 
 
-class _Create(Struct, tag_field="op", tag="create"):
+class _Create(Struct):
     task: _NewTask  # type: ignore[valid-type] # made above
     id: str | UnsetType | None = UNSET
 
 
-class _Change(Struct, tag_field="op", tag="change"):
+class _Change(Struct):
     id: str
     task: TaskChange  # type: ignore[valid-type] # made from the fields
     if_revision: int | UnsetType | None = UNSET
 
 
-class _Remove(Struct, tag_field="op", tag="remove"):
+class _Remove(Struct):
     id: str
     if_revision: int | UnsetType | None = UNSET
 
 
-class _Restore(Struct, tag_field="op", tag="restore"):
+class _Restore(Struct):
     id: str
+
+
+_BODIES: Final[Mapping[Any, type[Struct]]] = {
+    "create": _Create,
+    "change": _Change,
+    "remove": _Remove,
+    "restore": _Restore,
+}
 
 
 def read_operation(document: Any) -> Operation:
     """Raises InvalidField, and msgspec.ValidationError where a type is wrong."""
-    if not isinstance(document, dict) or document.get("op") not in ("create", "change", "remove", "restore"):
+    op = document.get("op") if isinstance(document, dict) else None
+    if not isinstance(op, str) or op not in _BODIES:
         raise InvalidField("op must be create, change, remove or restore.", "op")
-    body = msgspec.convert(document, _Create | _Change | _Remove | _Restore)
+    body = msgspec.convert(document, _BODIES[op])  # a union of the four would be analysed anew for each operation
     match body:
         case _Create(task, task_id):
             return Create(_make_edit(task), None if task_id in (None, UNSET) else _read_id(task_id))
