@@ -135,7 +135,7 @@ async def open_database(settings: ServerSettings) -> "AsyncIterator[DatabaseAdmi
 
     database = _make_database(settings, COMMAND_TIMEOUT)
     try:
-        yield DatabaseAdmin(database, settings.database_file, COMMAND_TIMEOUT)
+        yield DatabaseAdmin(database, settings.database_file, COMMAND_TIMEOUT, settings.database_partitions)
     finally:
         await database.close()
 

@@ -40,6 +40,8 @@ class ServerSettings(_Settings, frozen=True, kw_only=True):
     """Where tasks are stored, which tokens are accepted, and how requests are served."""
 
     database_url: str | None = None
+    database_partitions: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 0
+    """Of each table, when the schema is made; with 0 the tables are not partitioned."""
     database_pool_size: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 16
     database_pool_idle_timeout: Annotated[float, msgspec.Meta(ge=0, le=86_400)] = 300
     """Seconds after which an unused connection is closed; with 0 none is kept."""
@@ -69,6 +71,8 @@ class ServerSettings(_Settings, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if self.database_url is not None:
             _check_database_url(self.database_url)
+        if self.database_partitions and self.database_file is not None:
+            raise InvalidSetting("DATABASE_PARTITIONS is for PostgreSQL, and DATABASE_URL names a SQLite file")
         if self.better_auth_secret is not None and len(self.better_auth_secret.encode()) < SECRET_LENGTH:
             raise InvalidSetting(f"BETTER_AUTH_SECRET is shorter than {SECRET_LENGTH} bytes")
         _check_url("BETTER_AUTH_URL", self.better_auth_url)

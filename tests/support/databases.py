@@ -70,16 +70,19 @@ def postgres_database(server: PostgresServer, encoding: str = "UTF8") -> Iterato
         server.drop(url)
 
 
-def upgrade(url: str) -> bool:
+def upgrade(url: str, partitions: int = int(os.environ.get("TEST_DATABASE_PARTITIONS", 0))) -> bool:
+    """With TEST_DATABASE_PARTITIONS, all tests run on partitioned tables."""
+    partitions = 0 if url.startswith("sqlite:") else partitions
+
     async def run() -> bool:
-        async with open_database(ServerSettings(database_url=url)) as database:
+        async with open_database(ServerSettings(database_url=url, database_partitions=partitions)) as database:
             return await database.upgrade()
 
     return asyncio.run(run())
 
 
-def migrated(url: str) -> str:
-    upgrade(url)
+def migrated(url: str, **options: int) -> str:
+    upgrade(url, **options)
     return url
 
 

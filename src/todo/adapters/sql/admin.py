@@ -18,11 +18,13 @@ from todo.domain.task import UserId
 class DatabaseAdmin:
     """Everything may raise Unavailable and OperatorNeeded; then the database is as it was."""
 
-    def __init__(self, database: Database, file: Path | None, timeout: float) -> None:
-        """``file``: None for PostgreSQL. ``timeout``: seconds for the database to answer."""
+    def __init__(self, database: Database, file: Path | None, timeout: float, partitions: int = 0) -> None:
+        """``file``: None for PostgreSQL. ``timeout``: seconds for the database to answer. ``partitions``: of each table
+        that is made, if any."""
         self.database = database
         self._file = file
         self._timeout = timeout
+        self._partitions = partitions
 
     async def upgrade(self, *, may_create: bool = True) -> bool:
         """Makes the schema, or brings it up to date. False if it is newer than this program, which works all the
@@ -37,7 +39,7 @@ class DatabaseAdmin:
             # Only then: the migrations load ten times as much as a request needs.
             from todo.adapters.sql.migrations import upgrade
 
-            await asyncio.to_thread(upgrade, self.database)
+            await asyncio.to_thread(upgrade, self.database, self._partitions)
             return True
 
     async def erase_user(self, user: UserId) -> int | None:

@@ -11,13 +11,15 @@ from todo.adapters.sql.tables import VERSION_TABLE
 from todo.domain.refusals import OperatorNeeded, Refusal
 
 
-def upgrade(database: Database) -> None:
+def upgrade(database: Database, partitions: int = 0) -> None:
     """Brings the schema up to date, in one transaction. A schema that is newer than this program is left alone.
+
+    With ``partitions``, which only PostgreSQL has, tables that are made have that many hash partitions by user.
 
     A second process that starts at the same time waits for the lock and then finds nothing to do.
     Raises Unavailable, OperatorNeeded.
     """
-    engine = database.engine()
+    engine = database.engine().execution_options(partitions=partitions)
     alembic = AlembicSyncConfig(
         script_config="",  # else Alembic reads an alembic.ini of the folder it is started in
         script_location=str(Path(__file__).parent).replace("%", "%%"),

@@ -113,7 +113,7 @@ WITH locked AS (
   WHERE user_id = :user_id AND id = :id AND revision = :revision AND content IS NOT NULL FOR UPDATE
 )"""
 _OWNER = """owner AS (
-  UPDATE users SET revision = revision + 1{more} WHERE id = (SELECT user_id FROM locked) RETURNING revision
+  UPDATE users SET revision = revision + 1{more} WHERE id = :user_id AND EXISTS (SELECT FROM locked) RETURNING revision
 )"""
 _COUNTED = _OWNER.format(more="")
 _SINGLE: Final[Mapping[Kind, _Named]] = {

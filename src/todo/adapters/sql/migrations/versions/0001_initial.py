@@ -1,6 +1,7 @@
 """People, their tasks, what they have removed, and the idempotency keys of their creations."""
 
 from contextlib import suppress
+from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
@@ -12,16 +13,28 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.create_table(
+    partitions = op.get_bind().get_execution_options().get("partitions", 0)
+
+    def create_table(name: str, *parts: sa.schema.SchemaItem, user_id: str = "user_id", **options: Any) -> None:
+        if not partitions:
+            op.create_table(name, *parts, **options)
+            return
+        op.create_table(name, *parts, **options, postgresql_partition_by=f"HASH ({user_id})")
+        for number in range(partitions):
+            values = f"WITH (MODULUS {partitions}, REMAINDER {number})"
+            op.execute(f"CREATE TABLE {name}_{number} PARTITION OF {name} FOR VALUES {values}")
+
+    create_table(
         "users",
         sa.Column("id", sa.String(255), nullable=False),
         sa.Column("epoch", sa.Uuid(), nullable=False),
         sa.Column("revision", sa.BigInteger(), nullable=False),
         sa.Column("forgotten", sa.BigInteger(), nullable=False, server_default="0"),
         sa.PrimaryKeyConstraint("id", name="users_pkey"),
+        user_id="id",
         sqlite_with_rowid=False,
     )
-    op.create_table(
+    create_table(
         "tasks",
         sa.Column("user_id", sa.String(255), nullable=False),
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -58,7 +71,7 @@ def upgrade() -> None:
         ("tasks_with_labels", ["user_id", "created_at", "id"], sa.text("labels_folded IS NOT NULL")),
     ):
         op.create_index(name, "tasks", columns, postgresql_where=condition, sqlite_where=condition)
-    op.create_table(
+    create_table(
         "removed_tasks",
         sa.Column("user_id", sa.String(255), nullable=False),
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -71,7 +84,7 @@ def upgrade() -> None:
     op.create_index("removed_tasks_by_id", "removed_tasks", ["id"])
     op.create_index("removed_tasks_by_revision", "removed_tasks", ["user_id", "revision"])
     op.create_index("removed_tasks_by_time", "removed_tasks", ["user_id", "removed_at"])
-    op.create_table(
+    create_table(
         "idempotency_keys",
         sa.Column("user_id", sa.String(255), nullable=False),
         sa.Column("key", sa.String(255), nullable=False),
