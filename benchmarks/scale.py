@@ -1,7 +1,9 @@
 """What a request costs with ten million tasks of a hundred thousand people, beside what it costs with ten thousand.
 
 The calls of the store are timed one after the other on one connection: what grows with the data is the database's part.
-Ends with status 1 if a call takes more than 1.3 times as long.
+Ends with status 1 if a call takes more than 1.3 times as long. With --partitions, it compares tables of as many hash
+partitions with plain ones instead, all with the same number of tasks; get, first page, create and patch may take 1.1
+times as long.
 """
 
 import argparse
@@ -11,7 +13,7 @@ import random
 import statistics
 import sys
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -29,6 +31,8 @@ from todo.domain.use_cases import Tasks
 EACH = 1000
 """Tasks of those whose pages are read: ten pages."""
 MOST = 1.3
+MOST_IN_PARTITIONS = 1.1
+PARTITIONS_PROMISED_FOR = ("get", "first_page", "create", "patch")
 ROUNDS = 5
 CALLS = 200
 BY_DUE = Selection(order=Order.BY_DUE)
@@ -156,14 +160,14 @@ async def timed(call: Callable[[], Awaitable[None]]) -> float:
     return statistics.median(took) * 1e6
 
 
-async def compare(small: str, big: str) -> float:
-    """The worst ratio."""
+async def compare(small: str, big: str, heads: Sequence[str]) -> Mapping[str, float]:
+    """How many times as long each call takes."""
     databases = [PostgresqlDatabase(url, pool_size=1) for url in (small, big)]
     both = [Calls(store, make_tasks(store)) for store in map(SqlTaskStore, databases)]
     for calls in both:
         await calls.prepare()
-    worst = 0.0
-    print("| | 10,000 tasks, µs | all, µs | times |\n| --- | --- | --- | --- |")
+    times = {}
+    print(f"| | {heads[0]}, µs | {heads[1]}, µs | times |\n| --- | --- | --- | --- |")
     for name in CALLS_MADE:
         rounds: list[list[float]] = [[], []]
         for calls in both:
@@ -172,16 +176,17 @@ async def compare(small: str, big: str) -> float:
             for figures, calls in zip(rounds, both, strict=True):
                 figures.append(await timed(getattr(calls, name)))
         few, many = (statistics.median(figures) for figures in rounds)
-        worst = max(worst, many / few)
+        times[name] = many / few
         print(f"| {name.replace('_', ' ')} | {few:.0f} | {many:.0f} | {many / few:.2f} |", flush=True)
     for database in databases:
         await database.close()
-    return worst
+    return times
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tasks", type=int, default=10_000_000)
+    parser.add_argument("--partitions", type=int, default=0)
     options = parser.parse_args()
     # On one core, the server with it: else a short round trip takes 45 or 110 µs, as the scheduler places the two.
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
@@ -191,12 +196,14 @@ def main() -> None:
         postgres_database(postgres) as small,
         postgres_database(postgres) as big,
     ):
-        fill(migrated(small), 10_000)
-        fill(migrated(big), options.tasks)
-        worst = asyncio.run(compare(small, big))
+        fill(migrated(small), options.tasks if options.partitions else 10_000)
+        fill(migrated(big, partitions=options.partitions), options.tasks)
+        heads = ("plain", "partitioned") if options.partitions else ("10,000 tasks", "all")
+        times = asyncio.run(compare(small, big, heads))
     print(f"\n{options.tasks:,} tasks.")
-    if worst > MOST:
-        sys.exit(f"It falls short: {MOST} times is the most.")
+    most, promised = (MOST_IN_PARTITIONS, PARTITIONS_PROMISED_FOR) if options.partitions else (MOST, CALLS_MADE)
+    if max(times[name] for name in promised) > most:
+        sys.exit(f"It falls short: {most} times is the most.")
 
 
 if __name__ == "__main__":
