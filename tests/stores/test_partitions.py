@@ -147,3 +147,11 @@ async def test_only_what_tells_403_from_404_looks_into_all_partitions(
     await store.find(owner, [missing], (), now=NOON)
     found = [len(numbers) for numbers in await find_partitions(partitioned, sent)]
     assert found == [1, PARTITIONS, 1, PARTITIONS, 1, 1, PARTITIONS]
+
+
+async def test_a_prepared_statement_is_planned_once_for_all_people(partitioned: str) -> None:
+    connection = await Connection.open(partitioned)
+    assert await connection.run(PreparedStatement("SHOW plan_cache_mode"), [], prepare=False) == [
+        ("force_generic_plan",)
+    ]
+    connection.close()

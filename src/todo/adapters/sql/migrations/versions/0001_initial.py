@@ -104,6 +104,12 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     bind = op.get_bind()
+    if partitions:
+        # Else PostgreSQL plans each prepared statement anew: it takes a plan that leaves the person open to read every
+        # partition. Of this role alone, and by the server, so that it works behind a transaction pooler, too.
+        name = bind.execute(sa.text("SELECT current_database()")).scalar_one()
+        database = bind.dialect.identifier_preparer.quote(name)
+        op.execute(f"ALTER ROLE CURRENT_USER IN DATABASE {database} SET plan_cache_mode = force_generic_plan")
     if bind.dialect.name == "postgresql":
         # For searches. The extensions may be missing, not ours to create, or out of sight in another schema.
         with suppress(sa.exc.DBAPIError), bind.begin_nested():
