@@ -49,7 +49,7 @@ def test_lists_are_comma_separated(tmp_path: Path) -> None:
         ("DATABASE_URL", "sqlite://", "DATABASE_URL must name a file: sqlite:///relative/path"),
         ("DATABASE_URL", "sqlite:///:memory:", "DATABASE_URL must name a file: sqlite:///relative/path"),
         ("DATABASE_URL", "postgres://a:hush@x@host/db", "DATABASE_URL: write an @ in its user name or password as %40"),
-        ("DATABASE_PARTITIONS", "4", "DATABASE_PARTITIONS is for PostgreSQL, and DATABASE_URL names a SQLite file"),
+        ("DATABASE_PARTITIONS", "4", "DATABASE_PARTITIONS is for PostgreSQL; the database is a SQLite file"),
         ("DATABASE_PARTITIONS", "-1", "DATABASE_PARTITIONS must be a whole number of at least 0"),
         ("DATABASE_POOL_SIZE", "0", "DATABASE_POOL_SIZE must be a whole number of at least 1"),
         ("DATABASE_POOL_SIZE", "1.5", "DATABASE_POOL_SIZE must be a whole number"),

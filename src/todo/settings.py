@@ -72,7 +72,7 @@ class ServerSettings(_Settings, frozen=True, kw_only=True):
         if self.database_url is not None:
             _check_database_url(self.database_url)
         if self.database_partitions and self.database_file is not None:
-            raise InvalidSetting("DATABASE_PARTITIONS is for PostgreSQL, and DATABASE_URL names a SQLite file")
+            raise InvalidSetting("DATABASE_PARTITIONS is for PostgreSQL; the database is a SQLite file")
         if self.better_auth_secret is not None and len(self.better_auth_secret.encode()) < SECRET_LENGTH:
             raise InvalidSetting(f"BETTER_AUTH_SECRET is shorter than {SECRET_LENGTH} bytes")
         _check_url("BETTER_AUTH_URL", self.better_auth_url)

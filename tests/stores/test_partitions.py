@@ -2,24 +2,22 @@
 
 import json
 import re
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from copy import copy
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
-from tests.stores.async_machine import Opened, run_machine
-from tests.stores.contract import LocalTaskStoreContract
-from tests.stores.machine import StoreMachine
+from tests.stores import test_postgresql
 from tests.support.builders import NOON, a_task, add_task, later, removal, somebody
 from tests.support.databases import PostgresServer, migrated, postgres_database
 from todo.adapters.sql.compiled import Row
 from todo.adapters.sql.postgresql.connection import Connection, PreparedStatement
 from todo.adapters.sql.postgresql.database import PostgresqlDatabase
 from todo.adapters.sql.store import SqlTaskStore
-from todo.domain.ports import Change, IdempotencyKey, Order, Selection, TaskStore
+from todo.domain.ports import Change, IdempotencyKey, Order, Selection
 from todo.domain.refusals import TaskNotFound
 from todo.domain.task import Edit
 
@@ -28,34 +26,18 @@ TABLES = "tasks|users|removed_tasks|idempotency_keys"
 
 
 @pytest.fixture(scope="module")
-def partitioned(postgres: PostgresServer) -> Iterator[str]:
+def migrated_postgres(postgres: PostgresServer) -> Iterator[str]:
+    """In place of the plain one: ``postgresql`` is a connection to this database here."""
     with postgres_database(postgres) as url:
         yield migrated(url, partitions=PARTITIONS)
 
 
-@pytest.fixture
-async def database(partitioned: str) -> AsyncIterator[PostgresqlDatabase]:
-    database = PostgresqlDatabase(partitioned, pool_size=10)
-    yield database
-    await database.close()
+class TestPartitionedTaskStore(test_postgresql.TestPostgresqlTaskStore):
+    pass
 
 
-class TestPartitionedTaskStore(LocalTaskStoreContract):
-    @pytest.fixture
-    def store(self, database: PostgresqlDatabase) -> TaskStore:
-        return SqlTaskStore(database)
-
-    @pytest.fixture
-    def short_trash(self, database: PostgresqlDatabase) -> TaskStore:
-        return SqlTaskStore(database, timedelta(days=1))
-
-
-def test_they_do_what_a_plain_model_does(partitioned: str) -> None:
-    def open_store() -> Opened:
-        database = PostgresqlDatabase(partitioned, pool_size=1)
-        return SqlTaskStore(database), database.close
-
-    run_machine(StoreMachine, open_store, examples=5)
+def test_they_do_what_a_plain_model_does(migrated_postgres: str) -> None:
+    test_postgresql.test_it_does_what_a_plain_model_does(migrated_postgres)
 
 
 Sent = tuple[PreparedStatement, Sequence[Any]]
@@ -93,9 +75,9 @@ async def find_partitions(url: str, sent: Sequence[Sent]) -> list[set[str]]:
 
 
 async def test_each_statement_of_each_call_reads_one_partition(
-    partitioned: str, database: PostgresqlDatabase, sent: list[Sent]
+    migrated_postgres: str, postgresql: PostgresqlDatabase, sent: list[Sent]
 ) -> None:
-    owner, store = somebody(), SqlTaskStore(database)
+    owner, store = somebody(), SqlTaskStore(postgresql)
     first, second = a_task(owner), a_task(owner)
     key, batch_key = IdempotencyKey("key", bytes(32)), IdempotencyKey("batch", bytes(32), "[]")
     first = (await store.apply(owner, [Change(None, first)], key)).tasks[0]
@@ -130,27 +112,27 @@ async def test_each_statement_of_each_call_reads_one_partition(
     await store.purge(owner)
     await store.erase(owner)
     statements = [statement.text for statement, _ in sent]
-    found = await find_partitions(partitioned, sent)
+    found = await find_partitions(migrated_postgres, sent)
     assert len(statements) > 30
     assert [text for text, numbers in zip(statements, found, strict=True) if len(numbers) > 1] == []
     assert len(set.union(*found)) == 1
 
 
 async def test_only_what_tells_403_from_404_looks_into_all_partitions(
-    partitioned: str, database: PostgresqlDatabase, sent: list[Sent]
+    migrated_postgres: str, postgresql: PostgresqlDatabase, sent: list[Sent]
 ) -> None:
-    owner, store, missing = somebody(), SqlTaskStore(database), uuid4()
+    owner, store, missing = somebody(), SqlTaskStore(postgresql), uuid4()
     with pytest.raises(TaskNotFound):
         await store.get(owner, missing)
     with pytest.raises(TaskNotFound):
         await store.get_removed(owner, missing, now=NOON)
     await store.find(owner, [missing], (), now=NOON)
-    found = [len(numbers) for numbers in await find_partitions(partitioned, sent)]
+    found = [len(numbers) for numbers in await find_partitions(migrated_postgres, sent)]
     assert found == [1, PARTITIONS, 1, PARTITIONS, 1, 1, PARTITIONS]
 
 
-async def test_a_prepared_statement_is_planned_once_for_all_people(partitioned: str) -> None:
-    connection = await Connection.open(partitioned)
+async def test_a_prepared_statement_is_planned_once_for_all_people(migrated_postgres: str) -> None:
+    connection = await Connection.open(migrated_postgres)
     assert await connection.run(PreparedStatement("SHOW plan_cache_mode"), [], prepare=False) == [
         ("force_generic_plan",)
     ]

@@ -70,8 +70,11 @@ def postgres_database(server: PostgresServer, encoding: str = "UTF8") -> Iterato
         server.drop(url)
 
 
-def upgrade(url: str, partitions: int = int(os.environ.get("TEST_DATABASE_PARTITIONS", 0))) -> bool:
-    """With TEST_DATABASE_PARTITIONS, all tests run on partitioned tables."""
+PARTITIONS = int(os.environ.get("TEST_DATABASE_PARTITIONS", 0))
+"""With it, all tests on PostgreSQL run on partitioned tables."""
+
+
+def upgrade(url: str, partitions: int = PARTITIONS) -> bool:
     partitions = 0 if url.startswith("sqlite:") else partitions
 
     async def run() -> bool:
@@ -81,8 +84,8 @@ def upgrade(url: str, partitions: int = int(os.environ.get("TEST_DATABASE_PARTIT
     return asyncio.run(run())
 
 
-def migrated(url: str, **options: int) -> str:
-    upgrade(url, **options)
+def migrated(url: str, partitions: int = PARTITIONS) -> str:
+    upgrade(url, partitions)
     return url
 
 

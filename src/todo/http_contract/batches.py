@@ -49,7 +49,7 @@ class _Restore(Struct):
     id: str
 
 
-_BODIES: Final[Mapping[Any, type[Struct]]] = {
+_BODIES: Final[Mapping[str, type[Struct]]] = {
     "create": _Create,
     "change": _Change,
     "remove": _Remove,

@@ -16,10 +16,8 @@ def upgrade() -> None:
     partitions = op.get_bind().get_execution_options().get("partitions", 0)
 
     def create_table(name: str, *parts: sa.schema.SchemaItem, user_id: str = "user_id", **options: Any) -> None:
-        if not partitions:
-            op.create_table(name, *parts, **options)
-            return
-        op.create_table(name, *parts, **options, postgresql_partition_by=f"HASH ({user_id})")
+        partition_by = f"HASH ({user_id})" if partitions else None
+        op.create_table(name, *parts, **options, postgresql_partition_by=partition_by)
         for number in range(partitions):
             values = f"WITH (MODULUS {partitions}, REMAINDER {number})"
             op.execute(f"CREATE TABLE {name}_{number} PARTITION OF {name} FOR VALUES {values}")
