@@ -19,7 +19,7 @@ ROUNDS = 7
 # Prints to standard error the seconds from the last import to the first line, and the most memory in MiB.
 LISTING = """
 import resource, sys, time
-import todo.adapters.remote, todo.adapters.sql.store, todo.composition
+import todo.adapters.remote.store, todo.adapters.sql.store, todo.composition
 from todo.entrypoints.cli import program, tasks
 
 began, print_line, first = time.perf_counter(), tasks.print_line, []

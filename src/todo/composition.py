@@ -113,7 +113,7 @@ async def open_remote_tasks(
 ) -> AsyncIterator[Tasks]:
     """The use cases on a server, for the person whom the token names. With a ``timeout``, in seconds, each call is one
     attempt."""
-    from todo.adapters.remote import RemoteTaskStore
+    from todo.adapters.remote.store import RemoteTaskStore
 
     def get_token(_: UserId) -> str:
         return token

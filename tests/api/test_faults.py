@@ -80,12 +80,10 @@ def request_whole_list() -> dict[str, Any]:
 class Breaking(MemoryTaskStore):
     """Fails on the second page."""
 
-    async def list(
-        self, owner: UserId, wanted: Selection, *, after: Position | None = None, limit: int = PAGE_LENGTH
-    ) -> Page:
+    async def list(self, owner: UserId, wanted: Selection, *, after: Position | None = None, **rest: Any) -> Page:
         if after is not None:
             raise RuntimeError("with a title in it")
-        return await super().list(owner, wanted, after=after, limit=limit)
+        return await super().list(owner, wanted, after=after, **rest)
 
 
 async def test_a_list_that_breaks_off_does_not_look_complete(caplog: pytest.LogCaptureFixture) -> None:
@@ -113,11 +111,9 @@ async def test_a_list_that_breaks_off_does_not_look_complete(caplog: pytest.LogC
 class Counting(MemoryTaskStore):
     lists = 0
 
-    async def list(
-        self, owner: UserId, wanted: Selection, *, after: Position | None = None, limit: int = PAGE_LENGTH
-    ) -> Page:
+    async def list(self, owner: UserId, wanted: Selection, *, after: Position | None = None, **rest: Any) -> Page:
         self.lists += 1
-        return await super().list(owner, wanted, after=after, limit=limit)
+        return await super().list(owner, wanted, after=after, **rest)
 
 
 async def test_a_list_is_not_read_on_once_its_client_has_disconnected() -> None:

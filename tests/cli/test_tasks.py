@@ -229,7 +229,7 @@ class TestErrors:
 
     @pytest.fixture(autouse=True)
     def no_retries(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("todo.adapters.remote.ATTEMPTS", 1)
+        monkeypatch.setattr("todo.adapters.remote.server.ATTEMPTS", 1)
 
     @pytest.fixture
     def list_on(self, todo: Todo) -> Callable[[str], Run]:

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.builders import ANN, BOB, NOON
-from todo.domain.ports import IdPrefix, Order, Selection
+from todo.domain.ports import ANY_VERSION, IdPrefix, ListVersion, Order, Selection
 from todo.domain.task import Position
-from todo.http_contract.list_query import format_cursor, list_query, parse_cursor
+from todo.http_contract.list_query import Cursor, format_cursor, list_query, parse_cursor
 
 POSITIONS = st.builds(
     Position,
@@ -33,25 +33,28 @@ SELECTIONS = [
 ]
 
 
-@given(POSITIONS, DUES, st.sampled_from(SELECTIONS))
-def test_a_cursor_leads_back_to_its_position_for_its_owner_and_selection_alone(
-    position: Position, due: str, wanted: Selection
+VERSIONS = st.just(ANY_VERSION) | st.builds(ListVersion, st.uuids(), st.integers(1, 2**63 - 1))
+
+
+@given(POSITIONS, DUES, VERSIONS, st.sampled_from(SELECTIONS))
+def test_a_cursor_leads_back_to_its_place_for_its_owner_and_selection_alone(
+    position: Position, due: str, version: ListVersion, wanted: Selection
 ) -> None:
     if wanted.order is Order.BY_DUE:
         position = position._replace(due=due)
-    cursor = format_cursor(ANN, wanted, position)
-    assert parse_cursor(ANN, wanted, cursor) == position
+    cursor = format_cursor(ANN, wanted, Cursor(position, version))
+    assert parse_cursor(ANN, wanted, cursor) == (position, version)
     assert parse_cursor(BOB, wanted, cursor) is None
     for other in SELECTIONS:
         assert (parse_cursor(ANN, other, cursor) is not None) == (other == wanted)
 
 
-@given(POSITIONS, DUES, st.sampled_from(Order), st.integers(0, 79), st.sampled_from("Aa0_-9z"))
+@given(POSITIONS, DUES, st.sampled_from(Order), st.integers(0, 111), st.sampled_from("Aa0_-9z"))
 def test_a_cursor_with_any_character_changed_is_none(
     position: Position, due: str, order: Order, place: int, character: str
 ) -> None:
     wanted = Selection(order=order)
-    cursor = format_cursor(ANN, wanted, position._replace(due=due))
+    cursor = format_cursor(ANN, wanted, Cursor(position._replace(due=due), ANY_VERSION))
     place %= len(cursor)
     changed = cursor[:place] + character + cursor[place + 1 :]
     assert (parse_cursor(ANN, wanted, changed) is None) == (changed != cursor)
@@ -60,7 +63,9 @@ def test_a_cursor_with_any_character_changed_is_none(
 @given(POSITIONS, st.text("0123456789-T: é\0", max_size=8))
 def test_a_cursor_that_somebody_computes_leads_to_a_due_date_or_nowhere(position: Position, due: str) -> None:
     wanted = Selection(order=Order.BY_DUE)
-    assert parse_cursor(ANN, wanted, format_cursor(ANN, wanted, position._replace(due=due))) is None
+    assert (
+        parse_cursor(ANN, wanted, format_cursor(ANN, wanted, Cursor(position._replace(due=due), ANY_VERSION))) is None
+    )
 
 
 @given(st.text())
@@ -91,7 +96,7 @@ def test_a_query_names_only_what_is_asked_for() -> None:
         "due_from": "2026-01-01",
         "due_until": "2026-01-31",
         "sort": "due",
-        "cursor": format_cursor(ANN, wanted, position),
+        "cursor": format_cursor(ANN, wanted, Cursor(position, ANY_VERSION)),
     }
 
 

@@ -15,7 +15,7 @@ from todo.adapters.time_zones import is_time_zone
 from todo.composition import make_tasks
 from todo.domain.batch import Create
 from todo.domain.fields import Due
-from todo.domain.ports import Change, ChangeFeed, IdempotencyKey, IdPrefix, Order, Selection, TaskStore
+from todo.domain.ports import Change, ChangeFeed, IdempotencyKey, IdPrefix, ListVersion, Order, Selection, TaskStore
 from todo.domain.refusals import KeyReused, NotYours, TaskChanged, TaskNotFound
 from todo.domain.task import Edit, Task, UserId
 from todo.domain.use_cases import Tasks
@@ -157,6 +157,34 @@ class TaskStoreContract:
         assert await revision(store, owner) == 3
         await remove(store, second)
         assert await revision(store, owner) == 4
+
+    async def test_what_was_applied_says_which_revision_that_led_to(self, store: TaskStore, owner: UserId) -> None:
+        task = a_task(owner)
+        for after in (task, None, None):
+            if after is None:
+                [read] = (await store.list(owner, EVERYTHING)).tasks
+                change = removal(read) if read.completed else Change(read, read.edit(Edit(completed=True), now=NOON))
+            else:
+                change = Change(None, after)
+            applied = await store.apply(owner, [change])
+            assert applied.revision == await revision(store, owner)
+        both = await store.apply(owner, [Change(None, a_task(owner)), Change(None, a_task(owner))])
+        assert both.revision == await revision(store, owner) == 5
+
+    async def test_a_read_is_at_the_version_that_is_asked_for_or_later(self, store: TaskStore, owner: UserId) -> None:
+        early = await store.version(owner)
+        for number in range(3):
+            task = await add(store, owner, at=later(number))
+            version = await store.version(owner)
+            for at_least in (version, ListVersion(None, version.revision)):
+                page = await store.list(owner, EVERYTHING, limit=1, at_least=at_least)
+                assert (page.tasks, page.version) == ([task], version)
+                assert await store.get(owner, task.id, at_least=at_least) == task
+                assert await store.version(owner, at_least=at_least) == version
+            page = await store.list(owner, EVERYTHING, at_least=early)
+            assert page.version.has_reached(early)
+            assert number <= len(page.tasks) <= number + 1
+            early = version
 
     async def test_a_page_tells_its_owners_revision_whether_it_has_tasks_or_none(
         self, store: TaskStore, owner: UserId

@@ -13,8 +13,9 @@ from tests.support.builders import a_task, add_task, later, remove, revision, sa
 from tests.support.certificates import Certificate
 from tests.support.proxy import Way, answers, loses_the_answer, never_answers, proxy, resets
 from tests.support.serving import Server, signed
-from todo.adapters import remote
-from todo.adapters.remote import NotATodoServer, RemoteTaskStore, Untrusted
+from todo.adapters.remote import server as remote_server
+from todo.adapters.remote.server import TIMEOUT, NotATodoServer, Untrusted
+from todo.adapters.remote.store import RemoteTaskStore
 from todo.domain.ports import Change, TaskStore
 from todo.domain.refusals import InvalidField, InvalidToken, TaskChanged, Unavailable
 from todo.domain.task import UserId
@@ -53,10 +54,10 @@ def owner() -> UserId:
 @pytest.fixture
 def broken(direct_server: Server, monkeypatch: pytest.MonkeyPatch) -> Broken:
     """A store whose first connections to the server fail in these ways."""
-    monkeypatch.setattr(remote, "pauses", lambda *_: repeat(0.01))
+    monkeypatch.setattr(remote_server, "pauses", lambda *_: repeat(0.01))
 
     @asynccontextmanager
-    async def opened(*ways: Way, seconds: float = remote.TIMEOUT) -> AsyncIterator[RemoteTaskStore]:
+    async def opened(*ways: Way, seconds: float = TIMEOUT) -> AsyncIterator[RemoteTaskStore]:
         with proxy(direct_server.address, *ways) as way:
             store = RemoteTaskStore(way.url, lambda user: signed({"sub": user}), timeout=seconds)
             try:
@@ -107,7 +108,7 @@ async def test_it_gives_up_when_nothing_helps(broken: Broken, owner: UserId) -> 
 
 
 async def test_an_address_without_a_server_is_unavailable(owner: UserId, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote, "pauses", lambda *_: repeat(0.01))
+    monkeypatch.setattr(remote_server, "pauses", lambda *_: repeat(0.01))
     store = store_at("http://127.0.0.1:1")
     with pytest.raises(Unavailable, match=r"server http://127\.0\.0\.1:1 is away"):
         await revision(store, owner)

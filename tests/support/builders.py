@@ -35,8 +35,8 @@ class Added(NamedTuple):
 
 async def add_task(store: TaskStore, task: Task, key: str | None = None) -> Added:
     idempotency = None if key is None else IdempotencyKey(key, Edit(title=task.title).digest())
-    [added], replayed, _ = await store.apply(task.owner, [Change(None, task)], idempotency)
-    return Added(added, replayed)
+    applied = await store.apply(task.owner, [Change(None, task)], idempotency)
+    return Added(applied.tasks[0], applied.replayed)
 
 
 async def save(

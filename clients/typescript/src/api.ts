@@ -776,11 +776,15 @@ export interface components {
         IfMatch: string;
         /** @description The response is 304 if the ETag is still this one. */
         IfNoneMatch: string;
+        /** @description A revision, or the ETag of an earlier response to you. What is read includes all changes up to it. Where the service reads from a standby, a response may otherwise be a little old. With 9223372036854775807 it never is. */
+        MinRevision: string;
     };
     requestBodies: never;
     headers: {
-        /** @description For If-None-Match. The ETag of a task also works in If-Match. */
+        /** @description For If-None-Match and Min-Revision. The ETag of a task also works in If-Match. */
         ETag: string;
+        /** @description The revision that the change led to, for Min-Revision. */
+        RevisionETag: string;
         /** @description Identifies this request in the log of the service. */
         RequestId: string;
     };
@@ -815,6 +819,8 @@ export interface operations {
             header?: {
                 /** @description The response is 304 if the ETag is still this one. */
                 "If-None-Match"?: components["parameters"]["IfNoneMatch"];
+                /** @description A revision, or the ETag of an earlier response to you. What is read includes all changes up to it. Where the service reads from a standby, a response may otherwise be a little old. With 9223372036854775807 it never is. */
+                "Min-Revision"?: components["parameters"]["MinRevision"];
             };
             path?: never;
             cookie?: never;
@@ -901,6 +907,8 @@ export interface operations {
             header?: {
                 /** @description The response is 304 if the ETag is still this one. */
                 "If-None-Match"?: components["parameters"]["IfNoneMatch"];
+                /** @description A revision, or the ETag of an earlier response to you. What is read includes all changes up to it. Where the service reads from a standby, a response may otherwise be a little old. With 9223372036854775807 it never is. */
+                "Min-Revision"?: components["parameters"]["MinRevision"];
             };
             path: {
                 id: string;
@@ -999,6 +1007,7 @@ export interface operations {
             /** @description The task was deleted. */
             204: {
                 headers: {
+                    ETag: components["headers"]["RevisionETag"];
                     "X-Request-Id": components["headers"]["RequestId"];
                     [name: string]: unknown;
                 };
@@ -1077,6 +1086,7 @@ export interface operations {
             /** @description What became of the operations, in their order. */
             200: {
                 headers: {
+                    ETag: components["headers"]["RevisionETag"];
                     "X-Request-Id": components["headers"]["RequestId"];
                     /** @description `true` if the key was used before. The tasks are as they are now. */
                     "Idempotency-Replayed"?: "true";
@@ -1110,6 +1120,8 @@ export interface operations {
             header?: {
                 /** @description The response is 304 if the ETag is still this one. */
                 "If-None-Match"?: components["parameters"]["IfNoneMatch"];
+                /** @description A revision, or the ETag of an earlier response to you. What is read includes all changes up to it. Where the service reads from a standby, a response may otherwise be a little old. With 9223372036854775807 it never is. */
+                "Min-Revision"?: components["parameters"]["MinRevision"];
             };
             path?: never;
             cookie?: never;

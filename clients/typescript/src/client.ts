@@ -60,6 +60,8 @@ export class TodoClient {
   #getToken: (rejected?: string) => Promise<string>;
   #fetch: typeof fetch;
   #token: Promise<string> | undefined;
+  /** The latest that an answer or an event has named. What is read afterwards must not be older (Min-Revision). */
+  #revision = 0;
 
   constructor(options: Options) {
     this.#url = options.url.replace(/\/+$/, "");
@@ -70,6 +72,7 @@ export class TodoClient {
   /** For signing out: the next request gets a new token. */
   forgetToken(): void {
     this.#token = undefined;
+    this.#revision = 0;
   }
 
   async list(filter: Filter = {}): Promise<Task[]> {
@@ -145,7 +148,10 @@ export class TodoClient {
         for (const message of messages) {
           const id = /^id: (.*)$/m.exec(message)?.[1];
           const data = /^data: (.*)$/m.exec(message)?.[1];
-          if (id !== undefined && data !== undefined) yield { token: id, ...(JSON.parse(data) as { revision: number }) };
+          if (id === undefined || data === undefined) continue;
+          const { revision } = JSON.parse(data) as { revision: number };
+          this.#revision = Math.max(this.#revision, revision);
+          yield { token: id, revision };
         }
       }
     } finally {
@@ -159,7 +165,8 @@ export class TodoClient {
   }
 
   async #send(path: string, request: Request = {}): Promise<Response> {
-    const { body, headers, ...rest } = request;
+    const { body, ...rest } = request;
+    const headers = request.method === undefined ? { "Min-Revision": String(this.#revision) } : request.headers;
     const send = (token: string) =>
       this.#fetch(this.#url + path, {
         ...rest,
@@ -173,7 +180,11 @@ export class TodoClient {
     const first = await this.#currentToken();
     let response = await send(first);
     if (response.status === 401) response = await send(await this.#currentToken(first)); // it has expired
-    if (response.ok) return response;
+    if (response.ok) {
+      const revision = /^(?:W\/)?"(\d+)[".]/.exec(response.headers.get("ETag") ?? "")?.[1];
+      this.#revision = Math.max(this.#revision, Number(revision ?? 0));
+      return response;
+    }
     throw await makeError(response);
   }
 

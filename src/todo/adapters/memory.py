@@ -49,14 +49,20 @@ class MemoryTaskStore:
         self._forgotten: dict[UserId, int] = {}
         self._keys: dict[tuple[UserId, str], _UsedKey] = {}
 
-    async def get(self, owner: UserId, task_id: UUID) -> Task:
+    async def get(self, owner: UserId, task_id: UUID, *, at_least: ListVersion | None = None) -> Task:
         task = self._tasks.get(task_id)
         check_access(task and task.owner, owner)
         assert task is not None
         return task
 
     async def list(
-        self, owner: UserId, wanted: Selection, *, after: Position | None = None, limit: int = PAGE_LENGTH
+        self,
+        owner: UserId,
+        wanted: Selection,
+        *,
+        after: Position | None = None,
+        limit: int = PAGE_LENGTH,
+        at_least: ListVersion | None = None,
     ) -> Page:
         tasks = sorted(
             (
@@ -70,7 +76,7 @@ class MemoryTaskStore:
         )
         return Page(tasks[:limit], more=len(tasks) > limit, version=await self.version(owner))
 
-    async def find(self, owner: UserId, ids: Collection[UUID], new: Collection[UUID], *, now: datetime) -> Known:  # noqa: ARG002 - here they are no different
+    async def find(self, owner: UserId, ids: Collection[UUID], new: Collection[UUID], *, now: datetime) -> Known:
         tasks = [self._tasks[task_id] for task_id in ids if task_id in self._tasks]
         removals = [self._removals[task_id] for task_id in ids if task_id in self._removals]
         return Known(
@@ -84,7 +90,7 @@ class MemoryTaskStore:
             | {one.task_id for one in removals if one.owner != owner and one.task and self._keeps(one, now)},
         )
 
-    async def version(self, owner: UserId) -> ListVersion:
+    async def version(self, owner: UserId, *, at_least: ListVersion | None = None) -> ListVersion:
         return self._versions.get(owner, ListVersion(None, 0))
 
     async def apply(self, owner: UserId, changes: Sequence[Change], key: IdempotencyKey | None = None) -> Applied:
@@ -93,14 +99,16 @@ class MemoryTaskStore:
         if key is not None and (used := self._find_key(owner, key, now)) is not None:
             if used.task_id is None or key.note is not None:
                 raise TaskChanged
-            return Applied([await self.get(owner, used.task_id)], replayed=True)
+            task = await self.get(owner, used.task_id)
+            return Applied([task], task.revision, replayed=True)
         for before, after in changes:
             if not self._is_current(owner, before) or (before is None and self._is_taken(after)):
                 raise TaskChanged
         if key is not None:
             task_id = first.id if isinstance(first, Task) and key.note is None else None
             self._keys[owner, key.text] = _UsedKey(key, task_id, now)
-        return Applied([task for change in changes if (task := self._make(owner, change)) is not None])
+        made = [self._make(owner, change) for change in changes]
+        return Applied([one for one in made if one is not None], self._versions[owner].revision)
 
     async def recall(self, owner: UserId, key: IdempotencyKey, *, now: datetime) -> str | None:
         used = self._find_key(owner, key, now)
@@ -132,7 +140,15 @@ class MemoryTaskStore:
             if removal.owner == owner and task_id in (None, removal.task_id):
                 self._removals[removal.task_id] = removal._replace(task=None)
 
-    async def changes(self, owner: UserId, *, since: int, removed_since: int, limit: int = PAGE_LENGTH) -> Changes:
+    async def changes(
+        self,
+        owner: UserId,
+        *,
+        since: int,
+        removed_since: int,
+        limit: int = PAGE_LENGTH,
+        at_least: ListVersion | None = None,
+    ) -> Changes:
         found: list[Task | _Removal] = [
             *(task for task in self._tasks.values() if task.owner == owner and task.revision > since),
             *(one for one in self._removals.values() if one.owner == owner and one.revision > removed_since),

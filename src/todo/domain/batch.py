@@ -146,14 +146,6 @@ def complete(judgement: Judgement, applied: Applied) -> Sequence[Outcome]:
     return outcomes
 
 
-def find_revision(changes: Sequence[Change], stored: Sequence[Task]) -> int | None:
-    """The owner's after the changes, each of which takes the next one; None if no task is left to tell."""
-    if not stored:
-        return None
-    behind = next(place for place, change in enumerate(reversed(changes)) if isinstance(change.after, Task))
-    return stored[-1].revision + behind
-
-
 def digest(asked: Sequence[Asked], *, is_atomic: bool) -> bytes:
     """Equal for equal batches, however they were written down; 32 bytes."""
     parts = [

@@ -1,7 +1,7 @@
 """The TaskStore port, and what it takes and returns: Selection, Page, Change. A contract suite holds adapters to it."""
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
@@ -104,6 +104,27 @@ class ListVersion(NamedTuple):
     epoch: UUID | None  # none for a person who never added a task
     revision: int
 
+    def has_reached(self, other: "ListVersion") -> bool:
+        """Whether this is the other one or a later one. Of one without an epoch, only the revision is known."""
+        return other.epoch in (None, self.epoch) and self.revision >= other.revision
+
+    def is_news_after(self, known: "ListVersion") -> bool:
+        """Whether something may have changed since the known one: false of an earlier version."""
+        return self.epoch != known.epoch or self.revision > known.revision
+
+
+ANY_VERSION = ListVersion(None, 0)  # every version has reached it
+
+
+def find_latest(versions: Iterable[ListVersion]) -> ListVersion | None:
+    """What has reached this one has reached all of them. None if they are of several epochs, so that there is none."""
+    epoch, revision = ANY_VERSION
+    for version in versions:
+        if version.epoch is not None and epoch not in (None, version.epoch):
+            return None
+        epoch, revision = epoch or version.epoch, max(revision, version.revision)
+    return ListVersion(epoch, revision)
+
 
 class Page(NamedTuple):
     """A part of a list."""
@@ -154,6 +175,7 @@ class IdempotencyKey(NamedTuple):
 
 class Applied(NamedTuple):
     tasks: Sequence[Task]  # those that were not removed, as stored, in the order of the changes
+    revision: int  # the owner's with all the changes, or a later one
     replayed: bool = False  # true when an idempotency key led to a task that was added before
     repeated: Collection[UUID] = ()
     """Of additions, those that had been made before with the same values; only a store on another machine has any."""
@@ -166,15 +188,24 @@ class TaskStore(Protocol):
     new value on the changed task, so that the order of revisions is the order in which changes became visible. A call
     that changes nothing moves nothing.
 
+    A read finds the owner's tasks as they are. One that is given ``at_least`` may find them as they were, but at no
+    earlier version than that.
+
     Every call may raise Unavailable (its changes have then been made all or not at all) and OperatorNeeded.
     """
 
-    async def get(self, owner: UserId, task_id: UUID) -> Task:
+    async def get(self, owner: UserId, task_id: UUID, *, at_least: ListVersion | None = None) -> Task:
         """The owner's task with this id. Raises TaskNotFound, or NotYours if it belongs to another person."""
         ...
 
     async def list(
-        self, owner: UserId, wanted: Selection, *, after: Position | None = None, limit: int = PAGE_LENGTH
+        self,
+        owner: UserId,
+        wanted: Selection,
+        *,
+        after: Position | None = None,
+        limit: int = PAGE_LENGTH,
+        at_least: ListVersion | None = None,
     ) -> Page:
         """At most ``limit`` (1 to PAGE_LENGTH) of the owner's wanted tasks in the order of their positions, starting
         after ``after``."""
@@ -185,7 +216,7 @@ class TaskStore(Protocol):
         may leave it to ``apply`` to look for those."""
         ...
 
-    async def version(self, owner: UserId) -> ListVersion:
+    async def version(self, owner: UserId, *, at_least: ListVersion | None = None) -> ListVersion:
         """Costs the same however many tasks there are."""
         ...
 
@@ -228,15 +259,23 @@ class TaskStore(Protocol):
 
 
 class ChangeFeed(Protocol):
-    """Tells what has changed."""
+    """Tells what has changed. Of ``at_least`` see TaskStore."""
 
-    async def changes(self, owner: UserId, *, since: int, removed_since: int, limit: int = PAGE_LENGTH) -> Changes:
+    async def changes(
+        self,
+        owner: UserId,
+        *,
+        since: int,
+        removed_since: int,
+        limit: int = PAGE_LENGTH,
+        at_least: ListVersion | None = None,
+    ) -> Changes:
         """At most ``limit`` of the owner's tasks that have changed after the revision ``since``, and of removals after
         ``removed_since``."""
         ...
 
     async def versions(self, owners: Collection[UserId]) -> Mapping[UserId, ListVersion]:
-        """Of those who have one. Costs one look-up for each, in one statement."""
+        """Of those who have one; each may be an earlier version. Costs one look-up for each, in one statement."""
         ...
 
 

@@ -19,6 +19,7 @@ from todo.domain.ports import (
     Selection,
     TaskStore,
     Trash,
+    find_latest,
 )
 from todo.domain.refusals import ChangesForgotten, InvalidField, Refusal, TaskChanged, TaskNotFound, Unavailable
 from todo.domain.task import Edit, Position, RemovedTask, Task, UserId
@@ -34,7 +35,8 @@ _NEVER = 2**63 - 1  # a revision that no list reaches
 class Tasks:
     """The use cases.
 
-    ``expected`` holds the revisions at which the caller still wants the change; with None it is made at any.
+    ``expected`` holds the revisions at which the caller still wants the change; with None it is made at any. Of
+    ``at_least`` see TaskStore.
     """
 
     def __init__(
@@ -55,26 +57,42 @@ class Tasks:
         idempotency = None if key is None else IdempotencyKey(key, values.digest())
         return await self._apply(actor, [Change(None, task)], idempotency)
 
-    async def read(self, actor: UserId, task_id: UUID) -> Task:
+    async def read(self, actor: UserId, task_id: UUID, *, at_least: ListVersion | None = None) -> Task:
         """Raises TaskNotFound, NotYours."""
-        return await self._store.get(actor, task_id)
+        return await self._store.get(actor, task_id, at_least=at_least)
 
-    async def version(self, actor: UserId) -> ListVersion:
+    async def version(self, actor: UserId, *, at_least: ListVersion | None = None) -> ListVersion:
         """Changes exactly when one of the actor's tasks does."""
-        return await self._store.version(actor)
+        return await self._store.version(actor, at_least=at_least)
 
-    async def page(self, actor: UserId, wanted: Selection, *, after: Position | None = None, limit: int) -> Page:
-        return await self._store.list(actor, wanted, after=after, limit=limit)
+    async def page(
+        self,
+        actor: UserId,
+        wanted: Selection,
+        *,
+        after: Position | None = None,
+        limit: int,
+        at_least: ListVersion | None = None,
+    ) -> Page:
+        return await self._store.list(actor, wanted, after=after, limit=limit, at_least=at_least)
 
     async def pages(
-        self, actor: UserId, wanted: Selection, *, after: Position | None = None, first: int = PAGE_LENGTH
+        self,
+        actor: UserId,
+        wanted: Selection,
+        *,
+        after: Position | None = None,
+        first: int = PAGE_LENGTH,
+        at_least: ListVersion | None = None,
     ) -> AsyncGenerator[Page, None]:
         """The whole list from ``after`` on, at least one page; ``first`` is the length of the first. A task that keeps
         its position while others come and go is seen exactly once."""
-        page = await self.page(actor, wanted, after=after, limit=first)
+        page = await self.page(actor, wanted, after=after, limit=first, at_least=at_least)
         yield page
         while page.more:
-            page = await self.page(actor, wanted, after=wanted.position(page.tasks[-1]), limit=PAGE_LENGTH)
+            last = wanted.position(page.tasks[-1])
+            at_least = at_least and page.version
+            page = await self.page(actor, wanted, after=last, limit=PAGE_LENGTH, at_least=at_least)
             yield page
 
     async def change(
@@ -86,13 +104,13 @@ class Tasks:
         def edit(task: Task) -> Task:
             return task.edit(changes, now=self._clock())
 
-        changed = await self._read_and_apply(actor, task_id, expected, edit)
-        assert changed is not None
-        return changed
+        return (await self._read_and_apply(actor, task_id, expected, edit)).tasks[0]
 
-    async def remove(self, actor: UserId, task_id: UUID, *, expected: Collection[int] | None = None) -> None:
-        """Into the trash. Raises TaskNotFound, NotYours, TaskChanged."""
-        await self._read_and_apply(actor, task_id, expected, lambda task: task.remove(now=self._clock()))
+    async def remove(self, actor: UserId, task_id: UUID, *, expected: Collection[int] | None = None) -> int:
+        """Into the trash. Returns the revision of the removal, or a later one. Raises TaskNotFound, NotYours,
+        TaskChanged."""
+        applied = await self._read_and_apply(actor, task_id, expected, lambda task: task.remove(now=self._clock()))
+        return applied.revision
 
     async def batch(
         self, actor: UserId, asked: Sequence[Asked], *, is_atomic: bool = True, key: str | None = None
@@ -132,10 +150,7 @@ class Tasks:
             except OperationRefused as refused:  # by a store on another machine, which alone knows the id
                 asked[judgement.places[refused.place]] = refused.refusal
                 continue
-            revision = batches.find_revision(changes, applied.tasks)
-            if revision is None:
-                revision = (await self._store.version(actor)).revision
-            return Batch(batches.complete(judgement, applied), revision)
+            return Batch(batches.complete(judgement, applied), applied.revision)
         raise Unavailable("Too many changes to these tasks at once; try again in a moment.")
 
     def _prepare(self, asked: Asked) -> Asked:
@@ -196,7 +211,7 @@ class Tasks:
         task_id: UUID,
         expected: Collection[int] | None,
         replacement: Callable[[Task], Task | RemovedTask],
-    ) -> Task | None:
+    ) -> Applied:
         """Reads the task and replaces it. Retries if another writer was faster, unless the caller named revisions."""
         for _ in range(_ATTEMPTS):
             before = await self._store.get(actor, task_id)
@@ -204,14 +219,12 @@ class Tasks:
                 raise TaskChanged
             after = replacement(before)
             if after is before:
-                return before
+                return Applied([before], before.revision)
             try:
-                applied = await self._apply(actor, [Change(before, after)])
+                return await self._apply(actor, [Change(before, after)])
             except TaskChanged:
                 if expected is not None:
                     raise
-            else:
-                return applied.tasks[0] if applied.tasks else None
         raise Unavailable("Too many changes to this task at once; try again in a moment.")
 
 
@@ -220,6 +233,11 @@ class SyncPoint(NamedTuple):
 
     version: ListVersion
     start: int  # the revision at which they began, while they have not reached it: they know of no removal before it
+
+    @property
+    def known(self) -> ListVersion:
+        """A version that the list had when they got here."""
+        return self.version._replace(revision=max(self.version.revision, self.start))
 
 
 class ChangesPage(NamedTuple):
@@ -235,17 +253,24 @@ class Sync:
     def __init__(self, feed: ChangeFeed) -> None:
         self._feed = feed
 
-    async def changes(self, actor: UserId, since: SyncPoint | None, *, limit: int) -> ChangesPage:
-        """What has changed since then, or all there is. Raises ChangesForgotten."""
+    async def changes(
+        self, actor: UserId, since: SyncPoint | None, *, limit: int, at_least: ListVersion | None = None
+    ) -> ChangesPage:
+        """What has changed since then, or all there is. Of ``at_least`` see TaskStore. Raises ChangesForgotten."""
         if since is None:
-            found = await self._feed.changes(actor, since=0, removed_since=_NEVER, limit=limit)
+            found = await self._feed.changes(actor, since=0, removed_since=_NEVER, limit=limit, at_least=at_least)
             start = found.version.revision
         else:
-            known = max(since.version.revision, since.start)
-            found = await self._feed.changes(actor, since=since.version.revision, removed_since=known, limit=limit)
+            known = since.known
+            found = await self._feed.changes(
+                actor,
+                since=since.version.revision,
+                removed_since=known.revision,
+                limit=limit,
+                at_least=at_least and find_latest([at_least, known]),
+            )
             start = since.start
-            is_same_list = since.version.epoch in (None, found.version.epoch)
-            if not is_same_list or known > found.version.revision or known < found.forgotten:
+            if not found.version.has_reached(known) or known.revision < found.forgotten:
                 raise ChangesForgotten
         reached = ListVersion(found.version.epoch, found.until)
         return ChangesPage(

@@ -28,10 +28,15 @@ def format_list_etag(owner: UserId, version: ListVersion, query: str) -> str:
     return f'"{version.revision}.{epoch}.{urlsafe_b64encode(digest).decode()}"'
 
 
-def parse_list_etag(header: str) -> ListVersion | None:
-    """The version in a list's ETag; None if the header holds no such tag."""
-    tag = _LIST_TAG.fullmatch(_parse_tags(header)[0]) if _TAGS.fullmatch(header) else None
-    return tag and ListVersion(None if tag[2] == "0" else UUID(tag[2]), int(tag[1]))
+def parse_list_tag(tag: str) -> ListVersion | None:
+    """The version in an entity tag without its quotes; None if it is not that of a list."""
+    parts = _LIST_TAG.fullmatch(tag)
+    return parts and ListVersion(None if parts[2] == "0" else UUID(parts[2]), int(parts[1]))
+
+
+def parse_revision(tag: str) -> int | None:
+    """The revision in an entity tag without its quotes; None if it is not that of a task."""
+    return int(tag) if _REVISION.fullmatch(tag) else None
 
 
 def parse_if_match(header: str | None) -> Collection[int] | None:
@@ -41,7 +46,7 @@ def parse_if_match(header: str | None) -> Collection[int] | None:
     """
     if header is None or header.strip() == "*":
         return None
-    return {int(tag) for tag in _parse_tags(header) if _REVISION.fullmatch(tag)}
+    return {revision for tag in parse_tags(header) if (revision := parse_revision(tag)) is not None}
 
 
 def is_in_if_none_match(header: str | None, etag: str) -> bool:
@@ -51,12 +56,13 @@ def is_in_if_none_match(header: str | None, etag: str) -> bool:
     if header.strip() == "*":
         return True
     try:
-        return etag.strip('"') in _parse_tags(header)
+        return etag.strip('"') in parse_tags(header)
     except ValueError:
         return False
 
 
-def _parse_tags(header: str) -> list[str]:
+def parse_tags(header: str) -> list[str]:
+    """Without quotes, and without what proxies add. Raises ValueError."""
     if not _TAGS.fullmatch(header):
         raise ValueError("no list of entity tags")
     return [_CODING.sub("", tag) for tag in _TAG.findall(header)]

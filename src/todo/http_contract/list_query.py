@@ -5,21 +5,32 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
+from typing import NamedTuple
 from uuid import UUID
 
-from todo.domain.ports import Order, Selection
+from todo.domain.ports import ANY_VERSION, ListVersion, Order, Selection
 from todo.domain.task import NEVER_DUE, Position, UserId
-from todo.http_contract.sealed_tokens import format_trash_cursor
+from todo.http_contract.sealed_tokens import format_trash_cursor, format_version, parse_version
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_TIME_BYTES, _ID_BYTES, _DUE_BYTES, _CHECK_BYTES = 8, 16, 18, 18
+_TIME_BYTES, _ID_BYTES, _VERSION_BYTES, _DUE_BYTES, _CHECK_BYTES = 8, 16, 24, 18, 18
 # Lengths that divide by three have no padding, and no other text stands for the same bytes.
-CURSOR_PATTERN = "[A-Za-z0-9_-]{56}([A-Za-z0-9_-]{24})?"
+CURSOR_PATTERN = "[A-Za-z0-9_-]{88}([A-Za-z0-9_-]{24})?"
 _DUE = re.compile(f"{NEVER_DUE}|[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}(T[0-9]{{2}}:[0-9]{{2}})?")
 
 
+class Cursor(NamedTuple):
+    position: Position  # after which the page begins
+    version: ListVersion
+    """The list's when the page before was read. The next page is not from an earlier one."""
+
+
 def list_query(
-    owner: UserId, wanted: Selection, limit: int | None, after: Position | None
+    owner: UserId,
+    wanted: Selection,
+    limit: int | None,
+    after: Position | None,
+    at_least: ListVersion | None = None,
 ) -> dict[str, str | Sequence[str]]:
     """The parameters that ask for a part of a list."""
     parameters: dict[str, str | Sequence[str]] = {} if limit is None else {"limit": str(limit)}
@@ -40,7 +51,7 @@ def list_query(
     if wanted.order is Order.BY_DUE:
         parameters["sort"] = "due"
     if after is not None:
-        parameters["cursor"] = format_cursor(owner, wanted, after)
+        parameters["cursor"] = format_cursor(owner, wanted, Cursor(after, at_least or ANY_VERSION))
     return parameters
 
 
@@ -50,22 +61,23 @@ def trash_query(owner: UserId, limit: int | None, before: int | None) -> dict[st
     return parameters if before is None else parameters | {"cursor": format_trash_cursor(owner, before)}
 
 
-def format_cursor(owner: UserId, wanted: Selection, position: Position) -> str:
-    """A position in the owner's list under this selection, as base64url (RFC 4648, section 5): 56 characters, or 80 in
-    a list by due date.
+def format_cursor(owner: UserId, wanted: Selection, cursor: Cursor) -> str:
+    """A place in the owner's list under this selection, as base64url (RFC 4648, section 5): 88 characters, or 112 in a
+    list by due date.
 
     The checksum binds it to owner and selection and finds a changed character. It is no signature, and none is needed:
     a cursor that somebody computes leads nowhere but through their own list.
     """
+    position, version = cursor
     time = (position.created_at - _EPOCH) // timedelta(microseconds=1)
-    payload = time.to_bytes(_TIME_BYTES, signed=True) + position.id.bytes
+    payload = time.to_bytes(_TIME_BYTES, signed=True) + position.id.bytes + format_version(version)
     if wanted.order is Order.BY_DUE:
         payload += position.due.encode().ljust(_DUE_BYTES)
     return urlsafe_b64encode(payload + _checksum(owner, wanted, payload)).decode()
 
 
-def parse_cursor(owner: UserId, wanted: Selection, text: str) -> Position | None:
-    """The position that a cursor stands for; None unless it was made for this owner and selection, and is unchanged."""
+def parse_cursor(owner: UserId, wanted: Selection, text: str) -> Cursor | None:
+    """None unless it was made for this owner and selection, and is unchanged."""
     if not re.fullmatch(CURSOR_PATTERN, text):
         return None
     decoded = urlsafe_b64decode(text)
@@ -74,11 +86,12 @@ def parse_cursor(owner: UserId, wanted: Selection, text: str) -> Position | None
         return None
     time = timedelta(microseconds=int.from_bytes(payload[:_TIME_BYTES], signed=True))
     task_id = UUID(bytes=payload[_TIME_BYTES : _TIME_BYTES + _ID_BYTES])
-    due = payload[_TIME_BYTES + _ID_BYTES :].decode("latin-1").rstrip()
+    version = parse_version(payload[_TIME_BYTES + _ID_BYTES :][:_VERSION_BYTES])
+    due = payload[_TIME_BYTES + _ID_BYTES + _VERSION_BYTES :].decode("latin-1").rstrip()
     if (wanted.order is Order.BY_DUE) != bool(due) or (due and not _DUE.fullmatch(due)):
         return None
     try:
-        return Position(_EPOCH + time, task_id, due)
+        return Cursor(Position(_EPOCH + time, task_id, due), version)
     except OverflowError:
         return None
 

@@ -34,9 +34,7 @@ def unseal(owner: UserId, purpose: bytes, text: str) -> bytes | None:
 
 def format_sync_token(owner: UserId, point: SyncPoint) -> str:
     """68 characters."""
-    (epoch, revision), start = point
-    numbers = revision.to_bytes(_REVISION_BYTES) + start.to_bytes(_REVISION_BYTES)
-    return seal(owner, b"sync", numbers + (epoch or _NO_EPOCH).bytes)
+    return seal(owner, b"sync", point.start.to_bytes(_REVISION_BYTES) + format_version(point.version))
 
 
 def parse_sync_token(owner: UserId, text: str) -> SyncPoint | None:
@@ -44,11 +42,8 @@ def parse_sync_token(owner: UserId, text: str) -> SyncPoint | None:
     payload = unseal(owner, b"sync", text)
     if payload is None or len(payload) != 2 * _REVISION_BYTES + _EPOCH_BYTES:
         return None
-    epoch = UUID(bytes=payload[2 * _REVISION_BYTES :])
-    revision, start = (int.from_bytes(payload[at : at + _REVISION_BYTES]) for at in (0, _REVISION_BYTES))
-    if max(revision, start) >= 2**63:
-        return None
-    return SyncPoint(ListVersion(None if epoch == _NO_EPOCH else epoch, revision), start)
+    point = SyncPoint(parse_version(payload[_REVISION_BYTES:]), int.from_bytes(payload[:_REVISION_BYTES]))
+    return point if point.known.revision < 2**63 else None
 
 
 def format_trash_cursor(owner: UserId, before: int) -> str:
@@ -63,6 +58,16 @@ def parse_trash_cursor(owner: UserId, text: str) -> int | None:
         return None
     before = int.from_bytes(payload)
     return before if before < 2**63 else None
+
+
+def format_version(version: ListVersion) -> bytes:
+    """24 bytes."""
+    return version.revision.to_bytes(_REVISION_BYTES) + (version.epoch or _NO_EPOCH).bytes
+
+
+def parse_version(data: bytes) -> ListVersion:
+    epoch = UUID(bytes=data[_REVISION_BYTES:])
+    return ListVersion(None if epoch == _NO_EPOCH else epoch, int.from_bytes(data[:_REVISION_BYTES]))
 
 
 def _checksum(owner: UserId, purpose: bytes, payload: bytes) -> bytes:

@@ -74,7 +74,7 @@ class SqlTaskStore:
         )
         self._list = lru_cache(STATEMENTS)(self._prepare_list)
 
-    async def get(self, owner: UserId, task_id: UUID) -> Task:
+    async def get(self, owner: UserId, task_id: UUID, *, at_least: ListVersion | None = None) -> Task:
         rows = await self._get({"owner": owner, "id": task_id})
         if not rows:
             owners = await self._get_owner({"id": task_id})
@@ -83,7 +83,13 @@ class SqlTaskStore:
         return _make_task(rows[0])
 
     async def list(
-        self, owner: UserId, wanted: Selection, *, after: Position | None = None, limit: int = PAGE_LENGTH
+        self,
+        owner: UserId,
+        wanted: Selection,
+        *,
+        after: Position | None = None,
+        limit: int = PAGE_LENGTH,
+        at_least: ListVersion | None = None,
     ) -> Page:
         given = make_parameters(wanted, after)
         # One more than asked for tells whether the list goes on.
@@ -93,7 +99,7 @@ class SqlTaskStore:
         )
         return Page(list(map(_make_task, found)), more=len(rows) > limit, version=_make_version(version))
 
-    async def find(self, owner: UserId, ids: Collection[UUID], new: Collection[UUID], *, now: datetime) -> Known:  # noqa: ARG002 - here they are no different
+    async def find(self, owner: UserId, ids: Collection[UUID], new: Collection[UUID], *, now: datetime) -> Known:
         given: dict[str, Any] = {"owner": owner, **self._kept_since(now)}
         rows = await self._find({**given, "ids": [one.hex for one in ids]}) if ids else []
         found = {task.id: task for task in map(_make_task, rows)}
@@ -107,7 +113,7 @@ class SqlTaskStore:
         others = await self._find_others({**given, "ids": missing}) if missing else []
         return Known(found, removed, {task_id for (task_id,) in others})
 
-    async def version(self, owner: UserId) -> ListVersion:
+    async def version(self, owner: UserId, *, at_least: ListVersion | None = None) -> ListVersion:
         rows = await self._version({"owner": owner})
         return _make_version(rows[0] if rows else None)
 
@@ -125,15 +131,15 @@ class SqlTaskStore:
         )
         if row is not None:
             before_all = row[0] - len(changes)
-            return Applied(
-                [
-                    _make_task((*after[:-1], before_all + number))
-                    for number, (_, after) in enumerate(changes, 1)
-                    if isinstance(after, Task)
-                ]
-            )
+            stored = [
+                _make_task((*after[:-1], before_all + number))
+                for number, (_, after) in enumerate(changes, 1)
+                if isinstance(after, Task)
+            ]
+            return Applied(stored, row[0])
         if maybe_applied:
-            return Applied([task for change in changes for task in await self._find_applied(owner, change)])
+            stored = [task for change in changes for task in await self._find_applied(owner, change)]
+            return Applied(stored, (await self.version(owner)).revision)
         raise TaskChanged
 
     async def recall(self, owner: UserId, key: IdempotencyKey, *, now: datetime) -> str | None:
@@ -163,7 +169,15 @@ class SqlTaskStore:
     async def purge(self, owner: UserId, task_id: UUID | None = None) -> None:
         await self._database.purge(owner, task_id)
 
-    async def changes(self, owner: UserId, *, since: int, removed_since: int, limit: int = PAGE_LENGTH) -> Changes:
+    async def changes(
+        self,
+        owner: UserId,
+        *,
+        since: int,
+        removed_since: int,
+        limit: int = PAGE_LENGTH,
+        at_least: ListVersion | None = None,
+    ) -> Changes:
         given = {"owner": owner, "since": since, "removed_since": removed_since, "limit": limit + 1}
         rows, beside = await self._changes(given)
         version, forgotten = (_make_version(None), 0) if beside is None else (_make_version(beside[:2]), beside[2])
@@ -193,13 +207,15 @@ class SqlTaskStore:
     async def _apply_once(self, owner: UserId, task: Task, key: KeyRow) -> Applied:
         row, _ = await self._database.change(owner, [self._make_row_change(owner, Change(None, task))], key)
         if row is None:  # an earlier attempt has added it
-            return Applied([await self.get(owner, task.id)])
+            stored = await self.get(owner, task.id)
+            return Applied([stored], stored.revision)
         task_id, digest, revision = row
         if revision is not None:
-            return Applied([task._replace(revision=revision)])
+            return Applied([task._replace(revision=revision)], revision)
         if digest != key.request_digest:
             raise KeyReused
-        return Applied([await self.get(owner, task_id)], replayed=True)
+        stored = await self.get(owner, task_id)
+        return Applied([stored], stored.revision, replayed=True)
 
     async def _find_applied(self, owner: UserId, change: Change) -> Sequence[Task]:
         """What an earlier attempt has made of a task; nothing if it was removed. Raises TaskChanged if it has not."""

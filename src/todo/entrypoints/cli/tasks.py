@@ -66,8 +66,8 @@ async def add(session: Session, title: str, *, as_json: bool, **fields: Any) -> 
 
     Example: todo add "Pay rent" --due friday --priority high --label home
     """
-    [task], _, _ = await session.tasks.add(session.user, Edit(title=title, **_read_fields(**fields)))
-    _print_task(task, as_json=as_json)
+    added = await session.tasks.add(session.user, Edit(title=title, **_read_fields(**fields)))
+    _print_task(added.tasks[0], as_json=as_json)
 
 
 @click.command()

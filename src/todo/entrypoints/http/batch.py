@@ -13,6 +13,7 @@ from todo.entrypoints.http.problems import render
 from todo.entrypoints.http.requests import ApiRequest, explain, invalid_body, read_idempotency_key, read_json
 from todo.entrypoints.http.responses import JSON, TASK_HEADERS, BytesResponse
 from todo.http_contract.batches import encode_batch, read_operation
+from todo.http_contract.entity_tags import format_task_etag
 
 BODY_LENGTH = 1024 * 1024  # the most bytes of a body
 
@@ -26,7 +27,9 @@ class BatchController(Controller):
         key = read_idempotency_key(request)
         asked, is_atomic = _read_batch(await read_json(request, BODY_LENGTH))
         batch = await self.tasks.batch(request.user, asked, is_atomic=is_atomic, key=key)
-        headers = [(b"idempotency-replayed", b"true")] if batch.replayed else []
+        headers = [(b"etag", format_task_etag(batch.revision).encode())]
+        if batch.replayed:
+            headers.append((b"idempotency-replayed", b"true"))
         body = encode_batch(batch, lambda refusal: render(refusal)[2])
         return BytesResponse(200, [JSON, *TASK_HEADERS, *headers], body)
 

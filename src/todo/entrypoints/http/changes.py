@@ -11,7 +11,7 @@ from todo.domain.use_cases import Sync, SyncPoint, Tasks
 from todo.entrypoints.http.compression import accepts_gzip
 from todo.entrypoints.http.problems import InvalidRequest
 from todo.entrypoints.http.query import LIMIT, Parameter, Query, read_query
-from todo.entrypoints.http.requests import ApiRequest, read_header
+from todo.entrypoints.http.requests import ApiRequest, read_at_least, read_header
 from todo.entrypoints.http.responses import LIST_HEADERS, BytesResponse, respond_with_list
 from todo.http_contract.documents import encode_changes
 from todo.http_contract.entity_tags import is_in_if_none_match
@@ -25,16 +25,17 @@ class ChangesController(Controller):
 
     @get()
     async def list(self, request: ApiRequest) -> ASGIApp:
-        user, known = request.user, read_header(request, b"if-none-match")
+        user, known, at_least = request.user, read_header(request, b"if-none-match"), read_at_least(request)
         if known is not None:
             # An answer's tag is its next: that of an answer without changes is the since that asked for it.
-            current = format_sync_token(user, SyncPoint(await self.tasks.version(user), 0))
+            current = format_sync_token(user, SyncPoint(await self.tasks.version(user, at_least=at_least), 0))
             if is_in_if_none_match(known, f'"{current}"') and _asks_since(request, current):
                 weak = "W/" if "W/" in known else ""
                 return BytesResponse(304, [(b"etag", f'{weak}"{current}"'.encode()), *LIST_HEADERS])
         query = _read_query(request)
         since: SyncPoint | None = query.first.get("since")
-        page = await self.sync.changes(user, since, limit=query.first.get("limit", PAGE_LENGTH))
+        limit = query.first.get("limit", PAGE_LENGTH)
+        page = await self.sync.changes(user, since, limit=limit, at_least=at_least)
         following = format_sync_token(user, page.next)
         body = encode_changes(page.tasks, page.removed, following, more=page.more)
         is_compressed = accepts_gzip(read_header(request, b"accept-encoding"))

@@ -13,7 +13,7 @@ import msgspec
 from litestar import Controller, get
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from todo.domain.ports import ChangeFeed, ListVersion
+from todo.domain.ports import ANY_VERSION, ChangeFeed, ListVersion
 from todo.domain.refusals import Unavailable
 from todo.domain.task import UserId
 from todo.domain.use_cases import SyncPoint
@@ -114,8 +114,8 @@ class Watcher:
     async def _look(self, users: set[UserId]) -> None:
         found = await self._feed.versions(users)
         for user in users & self._bells.keys():
-            version = found.get(user, ListVersion(None, 0))
-            if self._versions.get(user) != version:
+            version, known = found.get(user, ANY_VERSION), self._versions.get(user)
+            if known is None or version.is_news_after(known):
                 self._versions[user] = version
                 for bell in self._bells[user]:
                     bell.set()
@@ -172,16 +172,16 @@ class _Stream:
             left.add_done_callback(lambda _: bell.set())
             try:
                 while (rest := self._expires_at - time.time()) > 0:
-                    if known == self._watcher.get_version(self._user):
+                    if not self._watcher.get_version(self._user).is_news_after(known):
                         with suppress(TimeoutError):
                             async with asyncio.timeout(min(rest, HEARTBEAT)):
                                 await bell.wait()
                         bell.clear()
                     if left.done():
                         break
-                    version = self._watcher.get_version(self._user)
-                    body = b":\n\n" if version == known else _format_event(self._user, version)
-                    known = version
+                    version, body = self._watcher.get_version(self._user), b":\n\n"
+                    if version.is_news_after(known):
+                        body, known = _format_event(self._user, version), version
                     await send({"type": "http.response.body", "body": body, "more_body": True})
             finally:
                 left.cancel()

@@ -6,13 +6,13 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import urlencode
 
 from todo.domain.fields import FORBIDDEN, Labels, is_date
-from todo.domain.ports import IdPrefix, Order, Selection
-from todo.domain.task import FIELDS, Position, UserId
+from todo.domain.ports import IdPrefix, Order, Page, Selection
+from todo.domain.task import FIELDS, UserId
 from todo.entrypoints.http.problems import InvalidRequest
 from todo.entrypoints.http.query import LIMIT, Parameter, read_query
 from todo.entrypoints.http.requests import ApiRequest
 from todo.http_contract.documents import ErrorItem
-from todo.http_contract.list_query import format_cursor, parse_cursor
+from todo.http_contract.list_query import Cursor, format_cursor, parse_cursor
 
 TEXT_LENGTH = 500  # the most characters of a search
 
@@ -26,12 +26,13 @@ class ListQuery(NamedTuple):
 
     wanted: Selection
     limit: int | None
-    after: Position | None
+    cursor: Cursor | None
     parameters: Mapping[str, list[str]]  # as they were sent, those that count
 
-    def next_page(self, owner: UserId, after: Position) -> str:
-        """The query that leads to the page after this position."""
-        return urlencode({**self.parameters, "cursor": format_cursor(owner, self.wanted, after)}, doseq=True)
+    def next_page(self, owner: UserId, page: Page) -> str:
+        """The query that leads to the page after this one."""
+        cursor = Cursor(self.wanted.position(page.tasks[-1]), page.version)
+        return urlencode({**self.parameters, "cursor": format_cursor(owner, self.wanted, cursor)}, doseq=True)
 
 
 def _parse_word(words: Mapping[str, Any], text: str) -> Any:
@@ -94,12 +95,12 @@ def read_list_query(request: ApiRequest) -> ListQuery:
         due_until=known.get("due_until"),
         order=known.get("sort", Order.NEWEST_FIRST),
     )
-    after = None
+    cursor = None
     if "cursor" in known:
-        after = parse_cursor(request.user, wanted, known["cursor"])
-        if after is None:
+        cursor = parse_cursor(request.user, wanted, known["cursor"])
+        if cursor is None:
             detail = "The cursor is not one from a Link header of your own list, with these filters and this order."
             errors.append(ErrorItem(detail=detail, parameter="cursor"))
     if errors:
         raise InvalidRequest(errors[0].detail, *errors)
-    return ListQuery(wanted, known.get("limit"), after, given.texts)
+    return ListQuery(wanted, known.get("limit"), cursor, given.texts)

@@ -12,11 +12,13 @@ import msgspec
 from litestar import Request
 from litestar.datastructures import State
 
+from todo.domain.ports import ListVersion, find_latest
 from todo.domain.task import Edit, UserId
 from todo.entrypoints.http.problems import InvalidRequest
 from todo.http_contract.batches import ID
 from todo.http_contract.documents import KEY_LENGTH, ErrorItem, format_pointer, make_edit
 from todo.http_contract.entity_tags import parse_if_match
+from todo.http_contract.min_revision import parse_min_revision, parse_versions
 
 BODY_LENGTH = 64 * 1024  # the most bytes of a body
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # some clients send one; a parser may ignore it (RFC 8259, section 8.1)
@@ -100,6 +102,22 @@ def read_if_match(request: ApiRequest) -> Collection[int] | None:
         return parse_if_match(read_header(request, b"if-match"))
     except ValueError:
         raise invalid_parameter("If-Match", 'If-Match must be a list of entity tags, such as "7", or *.') from None
+
+
+def read_at_least(request: ApiRequest, *named: ListVersion) -> ListVersion | None:
+    """The version that the answer to a read must have reached, for ``TaskStore``: the latest that is named in its
+    If-None-Match, its Min-Revision, and otherwise."""
+    known, minimum = read_header(request, b"if-none-match"), read_header(request, b"min-revision")
+    versions = list(named)
+    if known is not None:
+        versions += parse_versions(request.user, known)
+    if minimum is not None:
+        try:
+            versions.append(parse_min_revision(request.user, minimum))
+        except ValueError:
+            detail = 'Min-Revision must be a revision, or the ETag of an answer to you, such as 7 or "7".'
+            raise invalid_parameter("Min-Revision", detail) from None
+    return find_latest(versions)
 
 
 def read_header(request: ApiRequest, name: bytes) -> str | None:

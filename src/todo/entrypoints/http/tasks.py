@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from litestar import Controller, delete, get, patch, post, put
 from litestar.types import ASGIApp
 
-from todo.domain.ports import ListVersion, Page
+from todo.domain.ports import ANY_VERSION, ListVersion, Page
 from todo.domain.use_cases import Tasks
 from todo.entrypoints.http.compression import accepts_gzip
 from todo.entrypoints.http.list_parameters import ListQuery, read_list_query
@@ -14,6 +14,7 @@ from todo.entrypoints.http.problems import Headers
 from todo.entrypoints.http.requests import (
     ApiRequest,
     invalid_body,
+    read_at_least,
     read_edit,
     read_header,
     read_idempotency_key,
@@ -47,22 +48,26 @@ class TaskController(Controller):
     async def create(self, request: ApiRequest) -> ASGIApp:
         key = read_idempotency_key(request)
         values = await read_edit(request, NewTask)
-        [task], replayed, _ = await self.tasks.add(request.user, values, key=key)
+        added = await self.tasks.add(request.user, values, key=key)
+        [task] = added.tasks
         headers = [(b"location", f"{_get_path(request)}/{task.id}".encode())]
-        if replayed:
+        if added.replayed:
             headers.append((b"idempotency-replayed", b"true"))
         return respond_with(task, 201, headers)
 
     @get()
     async def list(self, request: ApiRequest) -> ASGIApp:
         query = read_list_query(request)
+        after = query.cursor and query.cursor.position
+        at_least = read_at_least(request, query.cursor.version if query.cursor else ANY_VERSION)
         known = read_header(request, b"if-none-match")
         if known is not None:
-            etag = _list_etag(request, await self.tasks.version(request.user), query)
+            etag = _list_etag(request, await self.tasks.version(request.user, at_least=at_least), query)
             if is_in_if_none_match(known, etag):
                 weak = "W/" if "W/" in known else ""  # as the list itself was sent
                 return BytesResponse(304, [(b"etag", f"{weak}{etag}".encode()), *LIST_HEADERS])
-        page = await self.tasks.page(request.user, query.wanted, after=query.after, limit=query.limit or FIRST_PAGE)
+        limit = query.limit or FIRST_PAGE
+        page = await self.tasks.page(request.user, query.wanted, after=after, limit=limit, at_least=at_least)
         etag = _list_etag(request, page.version, query)
         is_compressed = accepts_gzip(read_header(request, b"accept-encoding"))
         if page.more and query.limit is None:
@@ -70,13 +75,14 @@ class TaskController(Controller):
             return await respond_with_parts(request.scope["http_version"], parts, etag, is_compressed=is_compressed)
         headers: Headers = []
         if page.more:
-            next_page = query.next_page(request.user, query.wanted.position(page.tasks[-1]))
+            next_page = query.next_page(request.user, page)
             headers.append((b"link", f'<{_get_path(request)}?{next_page}>; rel="next"'.encode()))
         return await respond_with_list(encode_tasks(page.tasks), headers, etag, is_compressed=is_compressed)
 
     @get("/{task_id:str}")
     async def read(self, request: ApiRequest) -> ASGIApp:
-        task = await self.tasks.read(request.user, read_task_id(request))
+        task_id = read_task_id(request)
+        task = await self.tasks.read(request.user, task_id, at_least=read_at_least(request))
         etag = format_task_etag(task.revision)
         if is_in_if_none_match(read_header(request, b"if-none-match"), etag):
             return BytesResponse(304, [(b"etag", etag.encode()), *TASK_HEADERS])
@@ -100,13 +106,14 @@ class TaskController(Controller):
 
     @delete("/{task_id:str}", status_code=200)  # Litestar wants None of a handler that is a 204
     async def remove(self, request: ApiRequest) -> ASGIApp:
-        await self.tasks.remove(request.user, read_task_id(request), expected=read_if_match(request))
-        return BytesResponse(204, [])
+        revision = await self.tasks.remove(request.user, read_task_id(request), expected=read_if_match(request))
+        return BytesResponse(204, [(b"etag", format_task_etag(revision).encode())])
 
     async def _read_on(self, request: ApiRequest, query: ListQuery, first: Page) -> AsyncIterator[Page]:
         """The first page, and all after it."""
         yield first
-        rest = self.tasks.pages(request.user, query.wanted, after=query.wanted.position(first.tasks[-1]))
+        last = query.wanted.position(first.tasks[-1])
+        rest = self.tasks.pages(request.user, query.wanted, after=last, at_least=first.version)
         async for page in take_turns(self.long_reads, rest):
             yield page
 

@@ -17,7 +17,7 @@ from todo.domain.task import FIELDS, Edit, Task, UserId
 from todo.domain.use_cases import Tasks
 from todo.entrypoints.mcp.task_arguments import TYPES, Change, NewTask, Strict, get_fields
 from todo.http_contract.documents import encode_task, make_edit
-from todo.http_contract.list_query import format_cursor, parse_cursor
+from todo.http_contract.list_query import Cursor, format_cursor, parse_cursor
 
 _RULES = {field.name: field.rule for field in FIELDS} | {"text": Text(max_length=500)}
 _Priority: Any = TYPES["priority"]
@@ -57,13 +57,14 @@ class ListTasks(Tool):
             due_until=self.due_until.isoformat() if self.due_until else None,
             order=Order.NEWEST_FIRST if self.sort is None else Order.BY_DUE,
         )
-        after = None if self.cursor is None else parse_cursor(user, wanted, self.cursor)
-        if self.cursor is not None and after is None:
+        cursor = None if self.cursor is None else parse_cursor(user, wanted, self.cursor)
+        if self.cursor is not None and cursor is None:
             raise Refusal("The cursor is not one of a list with these filters and this order; begin again without it.")
-        page = await tasks.page(user, wanted, after=after, limit=self.limit)
+        page = await tasks.page(user, wanted, after=cursor and cursor.position, limit=self.limit)
         found: dict[str, Any] = {"tasks": [_shorten(task) for task in page.tasks]}
         if page.more:
-            found["next_cursor"] = format_cursor(user, wanted, wanted.position(page.tasks[-1]))
+            following = Cursor(wanted.position(page.tasks[-1]), page.version)
+            found["next_cursor"] = format_cursor(user, wanted, following)
         return found
 
 

@@ -24,6 +24,8 @@ export class TodoClient {
     #getToken;
     #fetch;
     #token;
+    /** The latest that an answer or an event has named. What is read afterwards must not be older (Min-Revision). */
+    #revision = 0;
     constructor(options) {
         this.#url = options.url.replace(/\/+$/, "");
         this.#getToken = options.getToken;
@@ -32,6 +34,7 @@ export class TodoClient {
     /** For signing out: the next request gets a new token. */
     forgetToken() {
         this.#token = undefined;
+        this.#revision = 0;
     }
     async list(filter = {}) {
         return this.#json(`/api/tasks${format(filter)}`);
@@ -97,8 +100,11 @@ export class TodoClient {
                 for (const message of messages) {
                     const id = /^id: (.*)$/m.exec(message)?.[1];
                     const data = /^data: (.*)$/m.exec(message)?.[1];
-                    if (id !== undefined && data !== undefined)
-                        yield { token: id, ...JSON.parse(data) };
+                    if (id === undefined || data === undefined)
+                        continue;
+                    const { revision } = JSON.parse(data);
+                    this.#revision = Math.max(this.#revision, revision);
+                    yield { token: id, revision };
                 }
             }
         }
@@ -111,7 +117,8 @@ export class TodoClient {
         return (await (await this.#send(path, request)).json());
     }
     async #send(path, request = {}) {
-        const { body, headers, ...rest } = request;
+        const { body, ...rest } = request;
+        const headers = request.method === undefined ? { "Min-Revision": String(this.#revision) } : request.headers;
         const send = (token) => this.#fetch(this.#url + path, {
             ...rest,
             ...(body === undefined ? {} : { body: JSON.stringify(body) }),
@@ -125,8 +132,11 @@ export class TodoClient {
         let response = await send(first);
         if (response.status === 401)
             response = await send(await this.#currentToken(first)); // it has expired
-        if (response.ok)
+        if (response.ok) {
+            const revision = /^(?:W\/)?"(\d+)[".]/.exec(response.headers.get("ETag") ?? "")?.[1];
+            this.#revision = Math.max(this.#revision, Number(revision ?? 0));
             return response;
+        }
         throw await makeError(response);
     }
     /** The token that all requests share. The first that was rejected replaces it. */

@@ -1,0 +1,1 @@
+"""The TaskStore on another machine: a client of the HTTP contract."""
