@@ -50,6 +50,13 @@ def test_lists_are_comma_separated(tmp_path: Path) -> None:
         ("DATABASE_URL", "sqlite:///:memory:", "DATABASE_URL must name a file: sqlite:///relative/path"),
         ("DATABASE_URL", "postgres://a:hush@x@host/db", "DATABASE_URL: write an @ in its user name or password as %40"),
         ("DATABASE_PARTITIONS", "4", "DATABASE_PARTITIONS is for PostgreSQL; the database is a SQLite file"),
+        ("DATABASE_READ_URL", "postgres://h/d", "DATABASE_READ_URL is for PostgreSQL; the database is a SQLite file"),
+        ("DATABASE_READ_URL", "sqlite:///x", "DATABASE_READ_URL must begin with postgresql:// or postgres://"),
+        (
+            "DATABASE_READ_URL",
+            "postgres://a:b@c@d",
+            "DATABASE_READ_URL: write an @ in its user name or password as %40",
+        ),
         ("DATABASE_PARTITIONS", "-1", "DATABASE_PARTITIONS must be a whole number of at least 0"),
         ("DATABASE_POOL_SIZE", "0", "DATABASE_POOL_SIZE must be a whole number of at least 1"),
         ("DATABASE_POOL_SIZE", "1.5", "DATABASE_POOL_SIZE must be a whole number"),

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from todo.adapters.tokens.keys import Keys
     from todo.adapters.tokens.verifier import JwtVerifier
 
+STANDBY_TIMEOUT = 0.5  # seconds for a statement on the standby, after which the primary is asked
 COMMAND_TIMEOUT = 20  # seconds that a command waits for PostgreSQL, which may have to wake first
 
 
@@ -49,16 +50,31 @@ class Service:
 def compose(settings: ServerSettings) -> Service:
     """Connects to nothing yet. Raises InvalidSetting."""
     from todo.adapters.sql.database import check_ready
+    from todo.adapters.sql.replicated import ReplicatedTaskStore
     from todo.adapters.sql.store import SqlTaskStore
 
     database = _make_database(settings)
     tokens = make_token_verifier(settings)
+    standby = _make_standby(settings)
 
     async def close() -> None:
         await tokens.close()
         await database.close()
+        if standby is not None:
+            await standby.close()
 
-    store = SqlTaskStore(database, settings.trash_lifetime)
+    def read_stats() -> Stats:
+        gauges, counters = dict(database.gauges()), dict(tokens.counts())
+        if isinstance(store, ReplicatedTaskStore):
+            gauges |= store.gauges()
+            counters |= store.counts()
+        return Stats(gauges, counters)
+
+    store = (
+        SqlTaskStore(database, settings.trash_lifetime)
+        if standby is None
+        else ReplicatedTaskStore(database, standby, settings.trash_lifetime)
+    )
     return Service(
         tasks=make_tasks(store),
         sync=Sync(store),
@@ -66,7 +82,7 @@ def compose(settings: ServerSettings) -> Service:
         tokens=tokens,
         check_ready=partial(check_ready, database),
         close=close,
-        read_stats=lambda: Stats(gauges=database.gauges(), counters=tokens.counts()),
+        read_stats=read_stats,
     )
 
 
@@ -197,16 +213,30 @@ def _make_database(settings: ServerSettings, timeout: float | None = None) -> "D
             return SqliteDatabase(settings.database_file)
         except ValueError as error:
             raise InvalidSetting(f"DATABASE_URL: {error}") from None
+    assert settings.database_url is not None
+    return _make_postgresql(settings, "DATABASE_URL", settings.database_url, timeout or settings.database_timeout)
+
+
+def _make_standby(settings: ServerSettings) -> "Database | None":
+    if settings.database_read_url is None:
+        return None
+    timeout = min(settings.database_timeout, STANDBY_TIMEOUT)
+    return _make_postgresql(settings, "DATABASE_READ_URL", settings.database_read_url, timeout, is_standby=True)
+
+
+def _make_postgresql(
+    settings: ServerSettings, name: str, url: str, timeout: float, *, is_standby: bool = False
+) -> "Database":
     from todo.adapters.sql.postgresql.database import PostgresqlDatabase
 
-    assert settings.database_url is not None
     try:
         return PostgresqlDatabase(
-            settings.database_url,
+            url,
             settings.database_pool_size,
             idle_timeout=settings.database_pool_idle_timeout,
-            timeout=timeout or settings.database_timeout,
+            timeout=timeout,
             prepare=settings.database_prepared_statements,
+            is_standby=is_standby,
         )
     except ValueError as error:
-        raise InvalidSetting(f"DATABASE_URL {error}") from None
+        raise InvalidSetting(f"{name} {error}") from None

@@ -40,6 +40,7 @@ class ServerSettings(_Settings, frozen=True, kw_only=True):
     """Where tasks are stored, which tokens are accepted, and how requests are served."""
 
     database_url: str | None = None
+    database_read_url: str | None = None  # of a standby of that database, which answers reads
     database_partitions: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 0
     """Of each table, when the schema is made; with 0 the tables are not partitioned."""
     database_pool_size: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 16
@@ -70,9 +71,12 @@ class ServerSettings(_Settings, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if self.database_url is not None:
-            _check_database_url(self.database_url)
-        if self.database_partitions and self.database_file is not None:
-            raise InvalidSetting("DATABASE_PARTITIONS is for PostgreSQL; the database is a SQLite file")
+            _check_database_url("DATABASE_URL", self.database_url, "sqlite:///, ")
+        if self.database_read_url is not None:
+            _check_database_url("DATABASE_READ_URL", self.database_read_url)
+        for name in ("database_partitions", "database_read_url"):
+            if getattr(self, name) and self.database_file is not None:
+                raise InvalidSetting(f"{name.upper()} is for PostgreSQL; the database is a SQLite file")
         if self.better_auth_secret is not None and len(self.better_auth_secret.encode()) < SECRET_LENGTH:
             raise InvalidSetting(f"BETTER_AUTH_SECRET is shorter than {SECRET_LENGTH} bytes")
         _check_url("BETTER_AUTH_URL", self.better_auth_url)
@@ -252,14 +256,15 @@ def _find_problem(binding: Binding) -> str | None:
     return f"unknown setting; did you mean {close[0]}?" if close else None
 
 
-def _check_database_url(url: str) -> None:
+def _check_database_url(name: str, url: str, others: str = "") -> None:
+    """``others``: how it may begin besides."""
     scheme, _, rest = url.partition(":")
     if scheme in ("postgres", "postgresql"):
         if re.split("[/?]", rest.removeprefix("//"), maxsplit=1)[0].count("@") > 1:
-            raise InvalidSetting("DATABASE_URL: write an @ in its user name or password as %40")
+            raise InvalidSetting(f"{name}: write an @ in its user name or password as %40")
         return
-    if scheme != "sqlite":
-        raise InvalidSetting("DATABASE_URL must begin with sqlite:///, postgresql:// or postgres://")
+    if scheme != "sqlite" or not others:
+        raise InvalidSetting(f"{name} must begin with {others}postgresql:// or postgres://")
     if not re.fullmatch("///[^?#]+", rest) or rest == "///:memory:":
         raise InvalidSetting("DATABASE_URL must name a file: sqlite:///relative/path or sqlite:////absolute/path")
 

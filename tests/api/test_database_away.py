@@ -1,17 +1,14 @@
 """PostgreSQL fails in every way, under load, and comes back: nothing hangs and nothing is lost."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from urllib.parse import urlsplit
 
 import psycopg
 import pytest
 
 from tests.support.database_proxy import Fault, database_proxy
-from tests.support.databases import OwnPostgres, own_postgres
+from tests.support.databases import OwnPostgres, own_postgres, replicate
 from tests.support.load import READ, WRITE, Load
 from tests.support.serving import Server, serving
 
@@ -96,22 +93,3 @@ def test_the_service_fails_over_to_a_promoted_standby(tmp_path: Path) -> None:
                 check_recovery(server, load, within=10)
             load.check()
         primary.start()  # so that it can be stopped
-
-
-@contextmanager
-def replicate(primary: OwnPostgres) -> Iterator[OwnPostgres]:
-    """A standby that receives every change before the primary acknowledges it."""
-    with TemporaryDirectory() as name:
-        standby = OwnPostgres(primary.programs, Path(name))
-        source = ["-h", "127.0.0.1", "-p", str(primary.port), "-U", "postgres"]
-        standby.run("pg_basebackup", *source, "-R", "-X", "stream", "-c", "fast", "-D", standby.data)
-        standby.start()
-        try:
-            with psycopg.connect(primary.url_of("postgres"), autocommit=True) as own:
-                own.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
-                own.execute("SELECT pg_reload_conf()")
-                while own.execute("SELECT sync_state FROM pg_stat_replication").fetchone() != ("sync",):
-                    time.sleep(0.01)
-            yield standby
-        finally:
-            standby.stop("immediate")

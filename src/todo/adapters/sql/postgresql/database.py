@@ -53,8 +53,10 @@ class PostgresqlDatabase:
         idle_timeout: float = 300,
         timeout: float = 1.5,
         prepare: bool | None = None,
+        is_standby: bool = False,
     ) -> None:
-        """``timeout``: seconds in which a call succeeds or raises Unavailable; of ``idle_timeout`` see Pool.
+        """``timeout``: seconds in which a call succeeds or raises Unavailable; of ``idle_timeout`` see Pool. A standby
+        only answers until it is promoted.
 
         Prepares statements unless told not to, or the host is one of Neon's poolers. Raises ValueError.
         """
@@ -64,11 +66,13 @@ class PostgresqlDatabase:
             raise ValueError(_find_fault(url, str(error))) from None
         if not all(port.isdecimal() and 0 < int(port) < 65536 for port in str(parts.get("port") or "5432").split(",")):
             raise ValueError("has a port that is not a number from 1 to 65535")
-        if "," in str(parts.get("host")):
-            # Look for the primary, and not always at the same host first: one that is silent would use up the timeout.
-            url = make_conninfo(url, **{"target_session_attrs": "read-write", "load_balance_hosts": "random"} | parts)
+        if is_standby or "," in str(parts.get("host")):
+            # Of several hosts not always the same first: one that is silent would use up the timeout.
+            wanted = "standby" if is_standby else "read-write"
+            url = make_conninfo(url, **{"target_session_attrs": wanted, "load_balance_hosts": "random"} | parts)
         self._url = url
         self._timeout = timeout
+        self._is_standby = is_standby
         self._prepares = "-pooler" not in str(parts.get("host")) if prepare is None else prepare
         self._pool = Pool(url, pool_size, idle_timeout)
 
@@ -188,6 +192,9 @@ class PostgresqlDatabase:
                     maybe_applied |= self._check_retry(connection, error)
                     lost = error
                 else:
+                    if self._is_standby and connection.is_promoted:
+                        connection.close()
+                        raise DatabaseAway  # what it would say from now on may be of another history
                     return rows, maybe_applied
                 finally:
                     self._pool.release(connection)
