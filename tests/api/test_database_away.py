@@ -92,4 +92,3 @@ def test_the_service_fails_over_to_a_promoted_standby(tmp_path: Path) -> None:
                 standby.run("pg_ctl", "-D", standby.data, "promote")
                 check_recovery(server, load, within=10)
             load.check()
-        primary.start()  # so that it can be stopped

@@ -35,7 +35,6 @@ def run_through_a_promotion(directory: Path, *, people: int, steps: int, lag: st
                 promotion.join()
                 assert set(first) <= {200, 201, 204, 304}
                 assert set(second) <= {200, 201, 204, 304, 404, 503}
-        primary.start()  # so that it can be stopped
     return f"{people} histories: {dict(first + second)}; at half-time {reads} reads by the standby, {misses} not"
 
 

@@ -171,7 +171,8 @@ def own_postgres(programs: Path | None = None, options: str = "") -> Iterator[Ow
         try:
             yield server
         finally:
-            server.stop("immediate")
+            if (server.data / "postmaster.pid").exists():  # else the test has stopped it
+                server.stop("immediate")
 
 
 @contextmanager

@@ -15,6 +15,8 @@ _TAGS = re.compile(r'\s*(?:W/)?"[^"]*"(?:\s*,\s*(?:W/)?"[^"]*")*\s*')
 _CODING = re.compile("[-;](gzip|br|zstd|deflate)$")
 _REVISION = re.compile("0|[1-9][0-9]{0,18}")
 _LIST_TAG = re.compile(r"(0|[1-9][0-9]{0,18})\.([0-9a-f]{32}|0)\.[A-Za-z0-9_-]{16}")
+# A tag of a list, or of changes, as we gave it: some end like one of those codings.
+_WHOLE = re.compile(f"{_LIST_TAG.pattern}|[A-Za-z0-9_-]{{68}}")
 
 
 def format_task_etag(revision: int) -> str:
@@ -65,4 +67,4 @@ def parse_tags(header: str) -> list[str]:
     """Without quotes, and without what proxies add. Raises ValueError."""
     if not _TAGS.fullmatch(header):
         raise ValueError("no list of entity tags")
-    return [_CODING.sub("", tag) for tag in _TAG.findall(header)]
+    return [tag if _WHOLE.fullmatch(tag) else _CODING.sub("", tag) for tag in _TAG.findall(header)]
