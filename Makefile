@@ -3,7 +3,7 @@ BIN := .venv/bin
 
 FAST := tests/domain tests/http_contract tests/stores tests/adapters tests/test_settings.py
 
-.PHONY: serve test test-lowest test-latest check soak bench bench-scale lock format web screenshots
+.PHONY: serve test test-lowest test-latest check soak bench bench-scale pictures lock format web screenshots
 
 serve: .venv/ready  ## Serve the API, on SQLite unless DATABASE_URL says otherwise.
 	$(BIN)/todo serve
@@ -26,9 +26,12 @@ check: .venv/ready  ## Check formatting, lint, types and architecture.
 soak: .venv/ready  ## Run the long tests: kills, crowds, an hour of load (SOAK_SECONDS and SOAK_KILLS shorten it).
 	$(BIN)/pytest soak -s -v
 
-bench: .venv/ready benchmarks/.venv/ready  ## Measure what docs/performance.md promises. Takes ten minutes, needs wrk.
-	failed=; for name in side_by_side batches crowd workers unknown_kids command_line web_page; do \
+bench: .venv/ready benchmarks/.venv/ready benchmarks/peers/node_modules  ## Measure what docs/performance.md promises. Takes a quarter of an hour, needs wrk, node and nginx.
+	failed=; for name in side_by_side batches crowd workers copies unknown_kids command_line web_page costs model; do \
 	  $(BIN)/python -m benchmarks.$$name || failed="$$failed $$name"; done; test -z "$$failed"
+
+pictures: benchmarks/.venv/ready  ## Draw the pictures of docs/performance.md from what was measured last.
+	benchmarks/.venv/bin/python benchmarks/pictures.py
 
 bench-scale: .venv/ready  ## Measure with ten million tasks. Takes a quarter of an hour and 10 GB.
 	$(BIN)/python -m benchmarks.scale
@@ -60,7 +63,10 @@ tests/better_auth/node_modules: tests/better_auth/package-lock.json
 tests/node_tools/node_modules: tests/node_tools/package-lock.json
 	if command -v npm >/dev/null; then cd tests/node_tools && npm ci --loglevel=error && touch node_modules; fi
 
-# FastAPI with SQLModel, to compare the service with.
+benchmarks/peers/node_modules: benchmarks/peers/package-lock.json
+	cd benchmarks/peers && npm ci --loglevel=error && touch node_modules
+
+# FastAPI with SQLModel, to compare the service with; and what draws pictures.
 benchmarks/.venv/ready: benchmarks/peers/requirements.txt
 	$(PYTHON) -m venv benchmarks/.venv
 	benchmarks/.venv/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/peers/requirements.txt

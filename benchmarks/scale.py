@@ -20,6 +20,7 @@ from tempfile import TemporaryDirectory
 import psycopg
 from tests.support.databases import migrated, postgres_database, postgres_server
 
+from benchmarks.figures import save
 from benchmarks.side_by_side import COLUMNS
 from todo.adapters.sql.postgresql.database import PostgresqlDatabase
 from todo.adapters.sql.store import SqlTaskStore
@@ -200,7 +201,13 @@ def main() -> None:
         fill(migrated(big, partitions=options.partitions), options.tasks)
         heads = ("plain", "partitioned") if options.partitions else ("10,000 tasks", "all")
         times = asyncio.run(compare(small, big, heads))
-    print(f"\n{options.tasks:,} tasks.")
+        with psycopg.connect(big) as connection:
+            sizes = "SELECT pg_total_relation_size(relid) FROM pg_partition_tree('tasks')" if options.partitions else ""
+            sizes = sizes or "SELECT pg_total_relation_size('tasks')"
+            size = sum(row[0] for row in connection.execute(sizes))
+    name = f"scale_{options.tasks}" + (f"_in_{options.partitions}" if options.partitions else "")
+    save(name, {"times": times, "task_bytes": round(size / options.tasks)})
+    print(f"\n{options.tasks:,} tasks of {size / options.tasks:.0f} bytes, indexes included.")
     most, promised = (MOST_IN_PARTITIONS, PARTITIONS_PROMISED_FOR) if options.partitions else (MOST, CALLS_MADE)
     if max(times[name] for name in promised) > most:
         sys.exit(f"It falls short: {most} times is the most.")

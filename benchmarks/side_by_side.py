@@ -1,8 +1,8 @@
-"""The service beside the plan's own stack and beside the least that Python can do, on one PostgreSQL, in one run.
+"""The service beside the plan's own stack, a fast one of Node.js, and the least that Python can do.
 
-Rounds are interleaved, in turned order; figures are medians. Each server is one process on one core; PostgreSQL and
-the load are on another. Wants wrk and two cores. Prints one table in Markdown, and ends with status 1 if a promise of
-docs/performance.md does not hold.
+On one PostgreSQL, in one run. Rounds are interleaved, in turned order; figures are medians. Each server is one process
+on one core; PostgreSQL and the load are on another. Wants wrk, node and two cores. Prints one table in Markdown, and
+ends with status 1 if a promise of docs/performance.md does not hold.
 """
 
 import argparse
@@ -28,6 +28,8 @@ import psycopg
 from tests.support.databases import migrated, postgres_database, postgres_server, sqlite_url
 from tests.support.serving import SECRET, environment, signed
 
+from benchmarks.figures import save
+
 HERE = Path(__file__).parent
 PEOPLE, EACH, MANY = 100, 100, 10_000
 SERVER_CORE, LOAD_CORE = {1}, {0}
@@ -49,6 +51,7 @@ class Rival:
     url: str
     cores: set[int] = field(default_factory=lambda: SERVER_CORE)
     port: int = 0
+    settings: Mapping[str, str] = field(default_factory=dict)  # beside those that all have
     process: "subprocess.Popen[bytes] | None" = None
 
     @property
@@ -63,7 +66,7 @@ class Rival:
         began = time.perf_counter()
         self.process = subprocess.Popen(
             [part if part != "PORT" else str(self.port) for part in self.command],
-            env=environment(**settings),
+            env=environment(**settings, **self.settings),
             stdout=subprocess.DEVNULL,
             cwd=HERE.parent,
         )
@@ -231,6 +234,9 @@ PROMISES = [
     ("plan", "patch", "cpu", 9),
     ("plan", "list of 10,000", "cpu", 12),
     ("plan", "get one, one connection", "p50", 4),
+    ("Fastify", "get one", "cpu", 1),
+    ("Fastify", "create", "cpu", 1),
+    ("Fastify", "patch", "cpu", 1),
     ("floor", "get one", "cpu", 0.5),
     ("floor", "list of 100", "cpu", 0.7),
     ("floor", "create", "cpu", 0.55),
@@ -244,7 +250,7 @@ def rivals(directory: Path) -> Iterator[list[Rival]]:
     python = Path(sys.executable)
     todo: list[str | Path] = [python.with_name("todo"), "serve", "--port", "PORT"]
     with postgres_server(directory) as postgres, ExitStack() as stack:
-        databases = [stack.enter_context(postgres_database(postgres)) for _ in range(3)]
+        databases = [stack.enter_context(postgres_database(postgres)) for _ in range(4)]
         file = sqlite_url(directory / "todo.db")
         for url in (databases[0], file):
             migrated(url)
@@ -255,6 +261,7 @@ def rivals(directory: Path) -> Iterator[list[Rival]]:
             Rival("todo", todo, databases[0]),
             Rival("floor", [python, "-m", "benchmarks.peers.floor"], databases[1]),
             Rival("plan", [HERE / ".venv/bin/python", HERE / "peers" / "plan.py"], databases[2]),
+            Rival("Fastify", ["node", HERE / "peers" / "fastify.mjs"], databases[3]),
             Rival("todo on SQLite", todo, file),
         ]
         for number, rival in enumerate(taking_part):
@@ -307,6 +314,10 @@ def main() -> None:
                     f" | {middle['p50']:.2f} | {middle['p99']:.2f} |",
                     flush=True,
                 )
+    cpu: dict[str, dict[str, float]] = {}
+    for (scenario, rival_name), figures in found.items():
+        cpu.setdefault(scenario, {})[rival_name] = round(figures["cpu"], 1)
+    save("side_by_side", cpu)
     sys.exit(judged(found))
 
 

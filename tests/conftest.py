@@ -110,7 +110,7 @@ def nginx_server(certificate: Certificate, tmp_path_factory: pytest.TempPathFact
     url = sqlite_url(directory / "todo.db")
     with (
         serving(directory, url, "--root-path", "/todo", CORS_ORIGINS=ORIGINS) as running,
-        nginx(directory, running, certificate) as address,
+        nginx(directory, certificate, running) as address,
         running.behind(address) as seen,
     ):
         yield seen

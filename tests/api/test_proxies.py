@@ -15,6 +15,7 @@ import pytest
 
 from tests.support.certificates import Certificate
 from tests.support.databases import free_port, migrated, sqlite_url
+from tests.support.load import Load
 from tests.support.reverse_proxies import APACHE, CADDY, DEPLOY, ROOT, SYSTEMD, nginx, running
 from tests.support.serving import SECRET, TODO, Server, client, run_python, serving, signed
 
@@ -177,13 +178,39 @@ def test_other_servers_can_host_the_application_over_http_2(
 def test_nginx_says_as_the_service_would_that_it_is_away(tmp_path: Path, certificate: Certificate) -> None:
     with ExitStack() as proxy:
         with serving(tmp_path, sqlite_url(tmp_path / "todo.db"), "--root-path", "/todo") as server:
-            url = proxy.enter_context(nginx(tmp_path, server, certificate))
+            url = proxy.enter_context(nginx(tmp_path, certificate, server))
         api = proxy.enter_context(client(url))
         response = api.get("/api/tasks")
         assert (response.status_code, response.json()["status"]) == (503, 503)
         assert response.headers["content-type"] == "application/problem+json"
         assert (response.headers["retry-after"], response.headers["access-control-allow-origin"]) == ("1", "*")
         assert api.get("/metrics").status_code == 403
+
+
+def test_a_rolling_restart_behind_nginx_fails_no_request(
+    tmp_path: Path, certificate: Certificate, empty_postgres: str
+) -> None:
+    """Each of two copies is replaced by another one at its port, under load."""
+    url = migrated(empty_postgres, partitions=2)
+    ports = [free_port(), free_port()]
+    with ExitStack() as everything:
+        copies = [everything.enter_context(ExitStack()) for _ in ports]
+
+        def start(number: int) -> Server:
+            options = ("--root-path", "/todo", "--port", str(ports[number]))
+            return copies[number].enter_context(serving(tmp_path, url, *options))
+
+        servers = [start(number) for number in range(len(ports))]
+        address = everything.enter_context(nginx(tmp_path, certificate, *servers))
+        load = Load(everything.enter_context(servers[0].behind(address)))
+        with load:
+            load.wait_for(200)
+            for number, copy in enumerate(copies):
+                copy.close()
+                start(number)
+                load.wait_for(200)
+        load.check()
+        assert {status for _, status in load.statuses} == {200, 201}
 
 
 LAMBDA = """
