@@ -261,6 +261,18 @@ class TestADatabaseWithAProblem:
             assert server.anybody.get("/health/ready").status_code == 200
 
 
+@pytest.mark.parametrize("partitions", [0, 2])
+def test_a_number_of_partitions_that_comes_too_late_is_a_warning(
+    todo: Todo, empty_postgres: str, partitions: int
+) -> None:
+    migrated(empty_postgres, partitions)
+    run = todo("db", "upgrade", DATABASE_URL=empty_postgres, DATABASE_PARTITIONS="8")
+    assert (run.returncode, run.stdout) == (0, "The schema is up to date.\n")
+    assert run.stderr.startswith(f"todo: each table has {partitions} partitions;")
+    if partitions:
+        assert todo("db", "upgrade", DATABASE_URL=empty_postgres, DATABASE_PARTITIONS="2").stderr == ""
+
+
 @pytest.mark.parametrize(("cause", "reason"), [(OSError("it said no"), " (it said no)"), (TimeoutError(), "")])
 def test_an_error_is_printed_with_its_cause(
     cause: Exception, reason: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -4,7 +4,7 @@ import asyncio
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from sqlalchemy import Executable, case, delete, func, select, update
+from sqlalchemy import Executable, case, column, delete, func, literal_column, select, table, update
 from sqlalchemy.exc import DBAPIError
 
 from todo.adapters.sql.database import Database, SchemaMissing, SchemaOutdated, check_ready
@@ -41,6 +41,16 @@ class DatabaseAdmin:
 
             await asyncio.to_thread(upgrade, self.database, self._partitions)
             return True
+
+    async def find_partitions(self) -> int | None:
+        """How many there are of each table, if that is another number than was asked for."""
+        if not self._partitions:
+            return None
+        inherits = table("pg_inherits", column("inhparent"))
+        of_tasks = inherits.c.inhparent == literal_column("to_regclass('tasks')")
+        counted = select(func.count()).select_from(inherits).where(of_tasks)
+        [(number,)] = await self.database.prepare_read(counted)({})
+        return None if number == self._partitions else number
 
     async def erase_user(self, user: UserId) -> int | None:
         """As UserEraser.erase."""

@@ -96,10 +96,17 @@ def upgrade() -> None:
 
     Example: todo db upgrade
     """
-    if _run_on_database(lambda database: database.upgrade()):
+
+    async def run(database: "DatabaseAdmin") -> tuple[bool, int | None]:
+        return await database.upgrade(), await database.find_partitions()
+
+    is_ours, partitions = _run_on_database(run)
+    if is_ours:
         click.echo("The schema is up to date.")
     else:
         print_error(NEWER_SCHEMA)
+    if partitions is not None:
+        print_error(f"each table has {partitions} partitions; DATABASE_PARTITIONS only counts for an empty database")
 
 
 @db.command()
