@@ -9,7 +9,7 @@ from uuid import UUID
 from todo.adapters.sql.database import Database, DatabaseAway
 from todo.adapters.sql.store import SqlTaskStore
 from todo.domain.ports import ANY_VERSION, PAGE_LENGTH, Changes, ListVersion, Page, Selection
-from todo.domain.refusals import OperatorNeeded, Refusal, Unavailable
+from todo.domain.refusals import Refusal
 from todo.domain.task import Position, Task, UserId
 
 RETRY_INTERVAL = 2  # seconds for which a standby that is away is not asked
@@ -103,7 +103,7 @@ class ReplicatedTaskStore(SqlTaskStore):
             found = await read(self._standby)
         except DatabaseAway:
             self._is_away = True
-        except (Refusal, Unavailable, OperatorNeeded, _TooOld):
+        except (Refusal, _TooOld):
             self._is_away = False  # the primary knows better
         else:
             self._is_away = False
