@@ -159,7 +159,7 @@ def make_row(task: Task) -> dict[str, Any]:
     row["due"] = None if task.due is None else encode(task.due).decode()
     row["search_text"] = fold(task.title) if task.notes is None else SEPARATOR.join(map(fold, (task.title, task.notes)))
     row["due_order"] = task.due_order
-    row["labels_folded"] = join_labels(fold_labels(task.labels)) or None
+    row["labels_folded"] = join_labels(fold_labels(task.labels)) if task.labels else None
     return row
 
 

@@ -5,14 +5,13 @@ Litestar's own binding is lenient where the contract is not: it takes ``"true"``
 
 import re
 from collections.abc import Collection
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
-from litestar import Request
-from litestar.datastructures import State
+from litestar.types import Receive, Scope
 
-from todo.domain.ports import ListVersion, find_latest
+from todo.domain.ports import ANY_VERSION, ListVersion, find_latest
 from todo.domain.task import Edit, UserId
 from todo.entrypoints.http.problems import InvalidRequest
 from todo.http_contract.batches import ID
@@ -23,7 +22,13 @@ from todo.http_contract.min_revision import parse_min_revision, parse_versions
 BODY_LENGTH = 64 * 1024  # the most bytes of a body
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # some clients send one; a parser may ignore it (RFC 8259, section 8.1)
 
-ApiRequest = Request[UserId, Any, State]
+
+class ApiRequest(NamedTuple):
+    """An authenticated request."""
+
+    scope: Scope
+    receive: Receive
+    user: UserId
 
 
 async def read_edit(request: ApiRequest, body_type: type[msgspec.Struct]) -> Edit:
@@ -80,7 +85,7 @@ def _check_media_type(request: ApiRequest) -> None:
 
 
 def read_task_id(request: ApiRequest) -> UUID:
-    text = request.path_params["task_id"]
+    text = request.scope["path_params"]["task_id"]
     # msgspec takes missing hyphens too; the contract has one form.
     if not ID.fullmatch(text):
         raise invalid_parameter("id", "The id must be a UUID, such as 01890a5d-ac96-774b-bcce-b302099a8057.")
@@ -104,9 +109,14 @@ def read_if_match(request: ApiRequest) -> Collection[int] | None:
         raise invalid_parameter("If-Match", 'If-Match must be a list of entity tags, such as "7", or *.') from None
 
 
+_NAMING = (b"if-none-match", b"min-revision")
+
+
 def read_at_least(request: ApiRequest, *named: ListVersion) -> ListVersion | None:
     """The version that the answer to a read must have reached, for ``TaskStore``: the latest that is named in its
     If-None-Match, its Min-Revision, and otherwise."""
+    if not named and not [name for name, _ in request.scope["headers"] if name in _NAMING]:
+        return ANY_VERSION
     known, minimum = read_header(request, b"if-none-match"), read_header(request, b"min-revision")
     versions = list(named)
     if known is not None:

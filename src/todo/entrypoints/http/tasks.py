@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from litestar import Controller, delete, get, patch, post, put
 from litestar.types import ASGIApp
 
-from todo.domain.ports import ANY_VERSION, ListVersion, Page
+from todo.domain.ports import ListVersion, Page
 from todo.domain.use_cases import Tasks
 from todo.entrypoints.http.compression import accepts_gzip
 from todo.entrypoints.http.list_parameters import ListQuery, read_list_query
@@ -59,7 +59,8 @@ class TaskController(Controller):
     async def list(self, request: ApiRequest) -> ASGIApp:
         query = read_list_query(request)
         after = query.cursor and query.cursor.position
-        at_least = read_at_least(request, query.cursor.version if query.cursor else ANY_VERSION)
+        named = () if query.cursor is None else (query.cursor.version,)
+        at_least = read_at_least(request, *named)
         known = read_header(request, b"if-none-match")
         if known is not None:
             etag = _list_etag(request, await self.tasks.version(request.user, at_least=at_least), query)

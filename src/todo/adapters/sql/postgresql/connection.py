@@ -1,8 +1,7 @@
 """A connection to PostgreSQL that runs one statement at a time, in autocommit.
 
 psycopg opens it and speaks the protocol; how an answer is waited for is our own, which saves 14 to 21 % of what a
-request costs (docs/decisions/13). All that is used of psycopg's undocumented API is in this module: the modules
-``generators`` and ``waiting``.
+request costs (docs/decisions/13).
 """
 
 import asyncio
@@ -16,13 +15,13 @@ from typing import Any, Self
 from uuid import UUID
 
 import psycopg
-from psycopg import AsyncConnection, adapters, errors, generators
+from psycopg import AsyncConnection, adapters, errors
 from psycopg.abc import Buffer
 from psycopg.abc import Dumper as AnyDumper
 from psycopg.adapt import Dumper, PyFormat, Transformer
 from psycopg.pq import ConnStatus, ExecStatus, Format
+from psycopg.pq.abc import PGresult
 from psycopg.types.numeric import Int8
-from psycopg.waiting import Ready, Wait
 
 from todo.adapters.sql.compiled import Row
 
@@ -93,7 +92,7 @@ class Connection:
         self._transformer = Transformer(None)
         self._prepared: set[bytes] = set()
         self._loop = asyncio.get_running_loop()
-        self._awaited: asyncio.Future[Ready] | None = None
+        self._awaited: asyncio.Future[None] | None = None
         self._poll_timer: asyncio.TimerHandle | None = None
         self._deadline = inf
         self._socket: int | None = self._pgconn.socket
@@ -142,33 +141,24 @@ class Connection:
         self._unwatch()
         self._pgconn.finish()
 
-    async def _fetch_result(self) -> Any:
-        for result in (results := await self._drive(generators.execute(self._pgconn))):
-            if result.status not in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):
-                error = errors.error_from_result(result)
-                if error.diag.severity_nonlocalized in ("FATAL", "PANIC"):
-                    self.close()  # the server does, too, but we may not have seen that yet
-                raise error
-        return results[-1]
-
-    async def _drive(self, generator: Any) -> Any:
-        """The result of one of psycopg's generators, each step of which waits for the socket."""
+    async def _fetch_result(self) -> PGresult:
+        """That of the statement that has just been sent."""
         if self._poll_timer is None:
             self._poll_timer = self._loop.call_later(POLL_INTERVAL, self._poll)
+        results = []
         try:
-            wanted = next(generator)
+            while self._pgconn.flush():  # the socket's buffer is full, which is rare
+                await self._wait_to_write()
+                self._pgconn.consume_input()
             while True:
-                self._awaited = self._loop.create_future()
-                if wanted != Wait.R:  # the socket's buffer is full, which is rare
-                    self._loop.add_writer(self._pgconn.socket, self._wake, Ready.W)
-                try:
-                    ready = await self._awaited
-                finally:
-                    if wanted != Wait.R and not self.is_closed:
-                        self._loop.remove_writer(self._pgconn.socket)
-                wanted = generator.send(ready)
-        except StopIteration as stop:
-            return stop.value
+                while self._pgconn.is_busy():
+                    self._awaited = self._loop.create_future()
+                    await self._awaited
+                    self._pgconn.consume_input()
+                result = self._pgconn.get_result()
+                if result is None:
+                    break
+                results.append(result)
         except psycopg.Error:
             self.close()
             raise
@@ -177,6 +167,22 @@ class Connection:
             raise
         finally:
             self._awaited = None
+        for result in results:
+            if result.status not in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):
+                error = errors.error_from_result(result)
+                if error.diag.severity_nonlocalized in ("FATAL", "PANIC"):
+                    self.close()  # the server does, too, but we may not have seen that yet
+                raise error
+        return results[-1]
+
+    async def _wait_to_write(self) -> None:
+        self._awaited = self._loop.create_future()
+        self._loop.add_writer(self._pgconn.socket, self._wake)
+        try:
+            await self._awaited
+        finally:
+            if not self.is_closed:
+                self._loop.remove_writer(self._pgconn.socket)
 
     def _abandon(self) -> None:
         """Nobody waits for the answer any more: asks the server to cancel the statement, in the background."""
@@ -196,7 +202,7 @@ class Connection:
 
     def _on_readable(self) -> None:
         if self._awaited is not None:
-            self._wake(Ready.R)
+            self._wake()
             return
         # Idle: a notice, or the end.
         with suppress(psycopg.Error):
@@ -204,9 +210,9 @@ class Connection:
         if self._pgconn.status == ConnStatus.BAD:
             self.close()
 
-    def _wake(self, ready: Ready) -> None:
+    def _wake(self) -> None:
         if self._awaited is not None and not self._awaited.done():
-            self._awaited.set_result(ready)
+            self._awaited.set_result(None)
 
     def _poll(self) -> None:
         self._poll_timer = None
@@ -214,7 +220,7 @@ class Connection:
             self._poll_timer = self._loop.call_later(POLL_INTERVAL, self._poll)
             if self._loop.time() > self._deadline and not self._awaited.done():
                 self._awaited.set_exception(TimeoutError())
-            self._wake(Ready.R)
+            self._wake()
 
     def _unwatch(self) -> None:
         # At once: libpq has closed a broken connection's socket, and the next one gets its number.

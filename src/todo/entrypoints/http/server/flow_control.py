@@ -43,13 +43,9 @@ class FlowControl:
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
-        self.is_reading = True
+        self.is_reading = self.is_writable = True
         self._writable = asyncio.Event()
         self._writable.set()
-
-    @property
-    def is_writable(self) -> bool:
-        return self._writable.is_set()
 
     async def drain(self) -> None:
         await self._writable.wait()
@@ -65,9 +61,11 @@ class FlowControl:
             self._transport.resume_reading()
 
     def pause_writing(self) -> None:
+        self.is_writable = False
         self._writable.clear()
 
     def resume_writing(self) -> None:
+        self.is_writable = True
         self._writable.set()
 
     def count_unread(self) -> int:
