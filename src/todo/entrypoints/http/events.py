@@ -135,7 +135,7 @@ class EventsController(Controller):
         since = _read_since(request)
         if request.scope["state"]["is_head"]:
             return respond_to_head(_HEADERS)
-        return _Stream(self.watcher, user, since, request.scope["auth"])
+        return _Stream(self.watcher, user, since, request.auth)
 
 
 def _read_since(request: ApiRequest) -> SyncPoint | None:

@@ -14,27 +14,25 @@ if "advanced_alchemy" not in sys.modules:
     finally:
         del sys.modules["advanced_alchemy"]
 
+from litestar import Request
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from todo.domain.task import UserId
-from todo.entrypoints.http.requests import ApiRequest
 
-
-def call_handlers_directly(authenticate: Callable[[Scope], Awaitable[UserId]]) -> Callable[[ASGIApp], ASGIApp]:
+def call_handlers_directly(authenticate: Callable[[Scope], Awaitable[object]]) -> Callable[[ASGIApp], ASGIApp]:
     """A middleware for route handlers that take a request, and return the ASGI application that answers it.
 
     ``authenticate`` returns the request's user. Instead of calling the given app, which would do the same by way of a
-    Request, a model of the handler's signature, a check of each argument and a stack of exits, it calls the handler
-    itself: that saves 20 µs of a request.
+    model of the handler's signature, a check of each argument and a stack of exits, it calls the handler itself: that
+    saves 20 µs of a request.
     """
 
     get_function = cache(attrgetter("fn"))  # the property takes 1.5 µs
 
     def middleware(app: ASGIApp) -> ASGIApp:  # noqa: ARG001 - Litestar gives it by name
         async def call(scope: Scope, receive: Receive, send: Send) -> None:
-            scope["user"] = user = await authenticate(scope)
+            scope["user"] = await authenticate(scope)
             handle = get_function(scope["route_handler"])
-            response: ASGIApp = await handle(ApiRequest(scope, receive, user))
+            response: ASGIApp = await handle(Request(scope, receive, send))
             await response(scope, receive, send)
 
         return call

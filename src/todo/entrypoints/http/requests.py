@@ -5,11 +5,12 @@ Litestar's own binding is lenient where the contract is not: it takes ``"true"``
 
 import re
 from collections.abc import Collection
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
 import msgspec
-from litestar.types import Receive, Scope
+from litestar import Request
+from litestar.datastructures import State
 
 from todo.domain.ports import ANY_VERSION, ListVersion, find_latest
 from todo.domain.task import Edit, UserId
@@ -22,13 +23,7 @@ from todo.http_contract.min_revision import parse_min_revision, parse_versions
 BODY_LENGTH = 64 * 1024  # the most bytes of a body
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # some clients send one; a parser may ignore it (RFC 8259, section 8.1)
 
-
-class ApiRequest(NamedTuple):
-    """An authenticated request."""
-
-    scope: Scope
-    receive: Receive
-    user: UserId
+ApiRequest = Request[UserId, Any, State]
 
 
 async def read_edit(request: ApiRequest, body_type: type[msgspec.Struct]) -> Edit:
@@ -85,7 +80,7 @@ def _check_media_type(request: ApiRequest) -> None:
 
 
 def read_task_id(request: ApiRequest) -> UUID:
-    text = request.scope["path_params"]["task_id"]
+    text = request.path_params["task_id"]
     # msgspec takes missing hyphens too; the contract has one form.
     if not ID.fullmatch(text):
         raise invalid_parameter("id", "The id must be a UUID, such as 01890a5d-ac96-774b-bcce-b302099a8057.")
