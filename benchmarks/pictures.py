@@ -62,8 +62,9 @@ def draw_peers(cpu: Mapping[str, Mapping[str, float]]) -> None:
         )
         axes.bar_label(bars, fmt="%.0f", fontsize=8, color=INK)
     axes.set_yscale("log")
+    axes.set_ylim(top=20_000)
     axes.set_xticks(range(len(scenarios)), scenarios)
-    axes.legend(frameon=False, loc="upper left", ncols=2, fontsize=9)
+    axes.legend(frameon=False, loc="upper left", ncols=4, fontsize=9)
     save(figure)
 
 
@@ -72,7 +73,7 @@ def draw_rows(runs: Mapping[str, Mapping[str, float]], calls: Sequence[str]) -> 
     for place, (label, times) in enumerate(runs.items()):
         axes.bar(
             [n + (place - (len(runs) - 1) / 2) * 0.25 for n in range(len(calls))],
-            [times[call] for call in calls],
+            [times.get(call, 0) for call in calls],  # some other work has spoilt one
             width=0.24,
             color=SHADES[place],
             label=label,
