@@ -50,4 +50,4 @@ def count_reads(server: Server) -> tuple[int, int]:
 
 
 def test_nobody_reads_less_than_they_wrote_on_a_lagging_standby_nor_while_it_is_promoted(tmp_path: Path) -> None:
-    run_through_a_promotion(tmp_path, people=200, steps=12, lag="1s")
+    run_through_a_promotion(tmp_path, people=100, steps=8, lag="1s")

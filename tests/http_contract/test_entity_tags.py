@@ -88,10 +88,10 @@ def test_the_etag_of_something_else_is_not_that_of_a_list(tag: str) -> None:
     assert parse_list_tag(tag) is None
 
 
-@pytest.mark.parametrize("coding", ["", "-gzip", ";br"])
-def test_a_tag_that_happens_to_end_like_a_coding_is_known(coding: str) -> None:
+def test_a_tag_that_happens_to_end_like_a_coding_is_known() -> None:
     version = ListVersion(EPOCH, 1)
     tags = (format_list_etag(ANN, version, str(number)) for number in count())
     etag = next(tag for tag in tags if tag.endswith('-br"'))
-    assert is_in_if_none_match(f'{etag[:-1]}{coding}"', etag)
+    for coding in ("", "-gzip", ";br"):
+        assert is_in_if_none_match(f'{etag[:-1]}{coding}"', etag)
     assert [parse_list_tag(tag) for tag in parse_tags(etag)] == [version]
