@@ -91,6 +91,15 @@ def test_the_end_of_standard_input_ends_it(tmp_path: Path) -> None:
     assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
 
 
+@pytest.fixture(params=[signal.SIG_DFL, signal.SIG_IGN], ids=["in the foreground", "in the background"])
+def _job(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A shell without job control starts what runs in the background with SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, request.param)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_job")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_although_standard_input_is_open(tmp_path: Path, number: signal.Signals) -> None:
     with talking(tmp_path) as process:

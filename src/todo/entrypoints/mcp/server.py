@@ -32,7 +32,7 @@ def run(open_session: OpenSession) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s")  # to standard error
     try:
         asyncio.run(_serve(open_session))
-    except* (KeyboardInterrupt, BrokenPipeError):
+    except* (KeyboardInterrupt, asyncio.CancelledError, BrokenPipeError):
         pass
 
 
@@ -57,7 +57,10 @@ async def _serve(open_session: OpenSession) -> None:
         text = msgspec.json.encode(result).decode()  # for clients that do not know structured content
         return CallToolResult(content=[TextContent(text=text)], structured_content=result)
 
-    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))  # asyncio's handler, which cancels this task
+    task = asyncio.current_task()
+    assert task is not None
+    for number in (signal.SIGINT, signal.SIGTERM):  # not as asyncio does: a job in the background ignores SIGINT
+        signal.signal(number, lambda *_: task.get_loop().call_soon_threadsafe(task.cancel))
     server = Server("todo", version=version("todo"), on_list_tools=list_tools, on_call_tool=call_tool)
     async with stdio_server(stdin=_StandardInput()) as (incoming, outgoing):
         await server.run(incoming, outgoing, server.create_initialization_options())
