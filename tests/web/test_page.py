@@ -269,11 +269,16 @@ def test_what_is_done_offline_is_sent_later(screen: Screen, person: Person) -> N
     assert [(task["title"], task["completed"]) for task in person.tasks()] == [("Offline", False), ("Before", True)]
 
 
-def test_a_page_that_nobody_sees_gives_its_stream_back_and_catches_up_later(screen: Screen, person: Person) -> None:
+def test_a_page_that_nobody_sees_gives_its_stream_back_and_catches_up_later(
+    open_screen: Open, server: Server, person: Person
+) -> None:
     show = """(state) => {
       Object.defineProperty(document, "visibilityState", { get: () => state, configurable: true });
       document.dispatchEvent(new Event("visibilitychange"));
     }"""
+    screen = open_screen()
+    with screen.page.expect_response("**/api/events*"):
+        screen.sign_in(server, person)
     with screen.page.expect_event("requestfailed", lambda request: "/api/events" in request.url):
         screen.page.evaluate(show, "hidden")
     person.add("Meanwhile")
