@@ -34,7 +34,7 @@ EACH = 1000
 MOST = 1.3
 MOST_IN_PARTITIONS = 1.1
 PARTITIONS_PROMISED_FOR = ("get", "first_page", "create", "patch")
-ROUNDS = 5
+ROUNDS = 25
 CALLS = 200
 BY_DUE = Selection(order=Order.BY_DUE)
 CALLS_MADE = (
