@@ -24,18 +24,18 @@ def measure_cpu(server: Server, token: str, batches: Sequence[Sequence[Mapping[s
     connection = http.client.HTTPConnection(*server.address)
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     bodies = [json.dumps({"operations": operations}) for operations in batches]
-    before = _read_cpu(server.pid)
+    before = read_cpu(server.pid)
     for body in bodies:
         connection.request("POST", "/api/batch", body, headers)
         answer = connection.getresponse()
         answer.read()
         assert answer.status == 200
-    used = _read_cpu(server.pid) - before
+    used = read_cpu(server.pid) - before
     connection.close()
     return used / len(batches) / 1000
 
 
-def _read_cpu(pid: int) -> int:
+def read_cpu(pid: int) -> int:
     """Nanoseconds of all threads (Linux, Documentation/scheduler/sched-stats)."""
     return sum(int((task / "schedstat").read_text().split()[0]) for task in Path(f"/proc/{pid}/task").iterdir())
 

@@ -11,7 +11,6 @@ import http.client
 import os
 import re
 import statistics
-import subprocess
 import sys
 import threading
 import time
@@ -21,11 +20,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tests.support.databases import migrated, postgres_database, postgres_server
-from tests.support.reverse_proxies import NGINX, running
+from tests.support.reverse_proxies import run_nginx
 from tests.support.serving import TODO
 
 from benchmarks.figures import save
-from benchmarks.side_by_side import EVERYBODY, Rival, fill, measured, requests_of
+from benchmarks.side_by_side import EVERYBODY, Rival, fill, measured, requests_of, run_wrk
 
 COPIES = 4
 SHARE = 0.12  # of a core, for each copy
@@ -66,7 +65,6 @@ def limit(pid: int, share: float) -> None:
 @contextmanager
 def fronts(directory: Path, copies: Sequence[Copy]) -> Iterator[None]:
     """nginx, with a port for each number of copies; the settings are those of docs/deploy.md."""
-    assert NGINX is not None
     sites = ""
     for number in range(1, len(copies) + 1):
         servers = "".join(f"server 127.0.0.1:{copy.port} max_fails=0;" for copy in copies[:number])
@@ -75,12 +73,7 @@ def fronts(directory: Path, copies: Sequence[Copy]) -> Iterator[None]:
             f" server {{ listen 127.0.0.1:{NGINX_PORT + number}; location / {{ proxy_pass http://todo{number};"
             ' proxy_http_version 1.1; proxy_set_header Connection ""; } }'
         )
-    user = "user root;" if os.geteuid() == 0 else ""
-    (directory / "nginx.conf").write_text(
-        f"{user} daemon off; pid {directory}/pid; error_log {directory}/log; events {{}}"
-        f" http {{ access_log off; keepalive_requests 1000000; {sites} }}"
-    )
-    with running(NGINX_PORT + 1, NGINX, "-p", directory, "-e", directory / "log", "-c", directory / "nginx.conf"):
+    with run_nginx(directory, NGINX_PORT + 1, f"keepalive_requests 1000000; {sites}"):
         yield
 
 
@@ -112,18 +105,15 @@ def measure_fairness(front: Rival, copies: Sequence[Copy], file: Path) -> float:
 def restart_under_load(front: Rival, copies: Sequence[Copy], file: Path) -> tuple[int, int]:
     """The requests that were answered while each copy was restarted, and those that failed."""
     requests = requests_of(copies[0], "get one")[:500] + requests_of(copies[0], "create")
-    file.write_text("".join("\t".join(request) + "\n" for request in requests))
-    took = threading.Event()
+    ended = threading.Event()
     answered = failed = 0
 
     def send() -> None:
         nonlocal answered, failed
-        while not took.is_set():
-            command: list[str | Path] = ["wrk", "-t1", "-c16", "-d2s", "-s", Path(__file__).with_name("replay.lua")]
-            command += [f"http://127.0.0.1:{front.port}", "--", file]
-            said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-            answered += int(re.findall('"requests": ([0-9]+)', said)[0])
-            failed += int(re.findall('"failed": ([0-9]+)', said)[0])
+        while not ended.is_set():
+            said = run_wrk(front.port, requests, file, 16, 2)
+            answered += int(said["requests"])
+            failed += int(said["failed"])
 
     load = threading.Thread(target=send)
     load.start()
@@ -131,7 +121,7 @@ def restart_under_load(front: Rival, copies: Sequence[Copy], file: Path) -> tupl
         time.sleep(1)
         copy.stop()
         copy.start()
-    took.set()
+    ended.set()
     load.join()
     return answered, failed
 

@@ -14,6 +14,7 @@ import psycopg
 from tests.support.databases import migrated, postgres_database, postgres_server
 from tests.support.serving import TODO
 
+from benchmarks.batches import read_cpu
 from benchmarks.figures import save
 from benchmarks.side_by_side import EACH, EVERYBODY, LOAD_CORE, Request, Rival, fill, measured, requests_of
 from todo.adapters.sql.postgresql.database import PostgresqlDatabase
@@ -35,16 +36,9 @@ def make_requests(rival: Rival, scenario: str) -> list[Request]:
     ]
 
 
-def read_cpu(processes: Sequence[psutil.Process]) -> float:
-    """Seconds, as the scheduler counts them: in nanoseconds, not in ticks."""
-    return (
-        sum(
-            int((task / "schedstat").read_text().split()[0])
-            for process in processes
-            for task in Path(f"/proc/{process.pid}/task").iterdir()
-        )
-        / 1e9
-    )
+def sum_cpu(processes: Sequence[psutil.Process]) -> float:
+    """Microseconds."""
+    return sum(read_cpu(process.pid) for process in processes) / 1e3
 
 
 def find_postgres(url: str) -> list[psutil.Process]:
@@ -61,10 +55,10 @@ def measure_request(rival: Rival, scenario: str, file: Path) -> dict[str, float]
     rounds = []
     for _ in range(ROUNDS):
         postgres = find_postgres(rival.url)
-        before, ours = read_cpu(postgres), read_cpu(rival.processes())
+        before, ours = sum_cpu(postgres), sum_cpu(rival.processes())
         said = measured(rival, requests, file, 64, SECONDS)
-        spent, own = read_cpu(postgres) - before, read_cpu(rival.processes()) - ours
-        rounds.append((own / said["requests"] * 1e6, spent / said["requests"] * 1e6))
+        spent, own = sum_cpu(postgres) - before, sum_cpu(rival.processes()) - ours
+        rounds.append((own / said["requests"], spent / said["requests"]))
     service, database = (statistics.median(column) for column in zip(*rounds, strict=True))
     return {"service_us": round(service, 1), "postgres_us": round(database, 1)}
 

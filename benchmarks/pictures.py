@@ -31,23 +31,22 @@ def load(name: str) -> dict[str, dict[str, float]]:
     return found
 
 
-def draw(name: str, title: str, ylabel: str) -> tuple[Figure, Axes]:
+def draw(title: str, ylabel: str) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(8, 3.6), layout="constrained")
     axes = figure.subplots()
     axes.set_title(title, loc="left", fontsize=12)
     axes.set_ylabel(ylabel)
     axes.spines[["top", "right"]].set_visible(False)
-    figure.set_label(name)
     return figure, axes
 
 
-def save(figure: Figure) -> None:
-    path = DOCS / "images" / f"{figure.get_label()}.svg"
+def save(figure: Figure, name: str) -> None:
+    path = DOCS / "images" / f"{name}.svg"
     figure.savefig(path, transparent=True, metadata={"Date": None, "Creator": None})
 
 
 def draw_peers(cpu: Mapping[str, Mapping[str, float]]) -> None:
-    figure, axes = draw("peers", "CPU time of the server per request", "µs, logarithmic")
+    figure, axes = draw("CPU time of the server per request", "µs, logarithmic")
     scenarios = ["get one", "create", "patch", "list of 100"]
     names = ["todo", "floor", "Fastify", "plan"]
     labels = {"plan": "FastAPI + SQLModel", "floor": "floor of Python"}
@@ -65,11 +64,11 @@ def draw_peers(cpu: Mapping[str, Mapping[str, float]]) -> None:
     axes.set_ylim(top=20_000)
     axes.set_xticks(range(len(scenarios)), scenarios)
     axes.legend(frameon=False, loc="upper left", ncols=4, fontsize=9)
-    save(figure)
+    save(figure, "peers")
 
 
 def draw_rows(runs: Mapping[str, Mapping[str, float]], calls: Sequence[str]) -> None:
-    figure, axes = draw("rows", "Time of a call, beside 10,000 rows or plain tables", "times as long")
+    figure, axes = draw("Time of a call, beside 10,000 rows or plain tables", "times as long")
     for place, (label, times) in enumerate(runs.items()):
         axes.bar(
             [n + (place - (len(runs) - 1) / 2) * 0.25 for n in range(len(calls))],
@@ -82,12 +81,12 @@ def draw_rows(runs: Mapping[str, Mapping[str, float]], calls: Sequence[str]) -> 
     axes.set_xticks(range(len(calls)), [call.replace("_", " ") for call in calls])
     axes.set_ylim(0, 1.6)
     axes.legend(frameon=False, loc="upper left", ncols=3, fontsize=9)
-    save(figure)
+    save(figure, "rows")
 
 
 def draw_copies(rates: Mapping[str, Sequence[float]], share: float) -> None:
     title = f"Requests per second of one to four copies, each with {share:g} of a core"
-    figure, axes = draw("copies", title, "requests per second")
+    figure, axes = draw(title, "requests per second")
     for place, (scenario, found) in enumerate(rates.items()):
         numbers = range(1, len(found) + 1)
         axes.plot(numbers, found, marker="o", color=SHADES[place], label=scenario)
@@ -95,7 +94,7 @@ def draw_copies(rates: Mapping[str, Sequence[float]], share: float) -> None:
     axes.set_xticks(range(1, 5), ["one copy", "two", "three", "four"])
     axes.set_ylim(bottom=0)
     axes.legend(frameon=False, loc="upper left", fontsize=9, title="dotted: as many times as copies", title_fontsize=9)
-    save(figure)
+    save(figure, "copies")
 
 
 if __name__ == "__main__":

@@ -191,13 +191,13 @@ def requests_of(rival: Rival, scenario: str) -> list[Request]:
 Figures = dict[str, float]
 
 
-def measured(rival: Rival, requests: list[Request], file: Path, connections: int, seconds: float) -> Figures:
+def run_wrk(port: int, requests: list[Request], file: Path, connections: int, seconds: float) -> Figures:
+    """What it says at its end: see replay.lua. The file is for the requests."""
     file.write_text("".join("\t".join(request) + "\n" for request in requests))
-    before = rival.cpu()
     run = subprocess.run(
         [
             *("wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--timeout", "30s", "-s", HERE / "replay.lua"),
-            *(f"http://127.0.0.1:{rival.port}", "--", file),
+            *(f"http://127.0.0.1:{port}", "--", file),
         ],
         capture_output=True,
         text=True,
@@ -206,6 +206,12 @@ def measured(rival: Rival, requests: list[Request], file: Path, connections: int
     if run.returncode:
         sys.exit(f"wrk: {run.stderr}{run.stdout}")
     said: Figures = json.loads(run.stdout.splitlines()[-1])
+    return said
+
+
+def measured(rival: Rival, requests: list[Request], file: Path, connections: int, seconds: float) -> Figures:
+    before = rival.cpu()
+    said = run_wrk(rival.port, requests, file, connections, seconds)
     while True:  # until it has worked off what the load left behind
         cpu = rival.cpu()
         time.sleep(0.2)

@@ -63,13 +63,6 @@ def compose(settings: ServerSettings) -> Service:
         if standby is not None:
             await standby.close()
 
-    def read_stats() -> Stats:
-        gauges, counters = dict(database.gauges()), dict(tokens.counts())
-        if isinstance(store, ReplicatedTaskStore):
-            gauges |= store.gauges()
-            counters |= store.counts()
-        return Stats(gauges, counters)
-
     store = (
         SqlTaskStore(database, settings.trash_lifetime)
         if standby is None
@@ -82,7 +75,7 @@ def compose(settings: ServerSettings) -> Service:
         tokens=tokens,
         check_ready=partial(check_ready, database),
         close=close,
-        read_stats=read_stats,
+        read_stats=lambda: Stats(gauges=store.gauges(), counters={**store.counts(), **tokens.counts()}),
     )
 
 

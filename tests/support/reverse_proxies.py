@@ -39,19 +39,27 @@ def running(port: int, *command: str | Path) -> Iterator[None]:
 @contextmanager
 def nginx(directory: Path, certificate: Certificate, *servers: Server) -> Iterator[str]:
     """The URL of a service behind nginx: TLS, HTTP/2, compression, and a path."""
-    assert NGINX is not None
     port = free_port()
     [site] = re.findall(r"```nginx\n(.*?)```", DEPLOY, re.DOTALL)
     [line] = re.findall("server 127.0.0.1:8000.*", site)
     copies = (line.replace("127.0.0.1:8000", f"{server.address[0]}:{server.address[1]}") for server in servers)
     site = site.replace(line, "\n".join(copies))
     site = site.replace("listen 443", f"listen 127.0.0.1:{port}").replace("/etc/ssl/", f"{certificate.file.parent}/")
+    with run_nginx(directory, port, f"types {{}} {site}"):
+        yield f"https://127.0.0.1:{port}/todo"
+
+
+@contextmanager
+def run_nginx(directory: Path, port: int, http: str) -> Iterator[None]:
+    """``port``: one that ``http``, the block of that name, listens at."""
+    assert NGINX is not None
     kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     folders = "".join(f"{kind}_temp_path {directory}/{kind};" for kind in kinds)
     user = "user root;" if os.geteuid() == 0 else ""
-    (directory / "nginx.conf").write_text(
-        f"{user} daemon off; pid {directory}/pid; error_log {directory}/nginx.log; events {{}}"
-        f" http {{ access_log off; types {{}} {folders} {site} }}"
+    log, configuration = directory / "nginx.log", directory / "nginx.conf"
+    configuration.write_text(
+        f"{user} daemon off; pid {directory}/pid; error_log {log}; events {{}}"
+        f" http {{ access_log off; {folders} {http} }}"
     )
-    with running(port, NGINX, "-p", directory, "-e", directory / "nginx.log", "-c", directory / "nginx.conf"):
-        yield f"https://127.0.0.1:{port}/todo"
+    with running(port, NGINX, "-p", directory, "-e", log, "-c", configuration):
+        yield

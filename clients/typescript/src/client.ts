@@ -165,14 +165,14 @@ export class TodoClient {
   }
 
   async #send(path: string, request: Request = {}): Promise<Response> {
-    const { body, ...rest } = request;
-    const headers = request.method === undefined ? { "Min-Revision": String(this.#revision) } : request.headers;
+    const { body, headers, ...rest } = request;
     const send = (token: string) =>
       this.#fetch(this.#url + path, {
         ...rest,
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),
         headers: {
           ...headers,
+          ...(request.method === undefined ? { "Min-Revision": String(this.#revision) } : {}),
           ...(body === undefined ? {} : { "Content-Type": "application/json" }),
           Authorization: `Bearer ${token}`,
         },

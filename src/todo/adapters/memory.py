@@ -6,6 +6,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from todo.domain.ports import (
+    ANY_VERSION,
     KEY_LIFETIME,
     PAGE_LENGTH,
     TOMBSTONE_LIFETIME,
@@ -91,7 +92,7 @@ class MemoryTaskStore:
         )
 
     async def version(self, owner: UserId, *, at_least: ListVersion | None = None) -> ListVersion:
-        return self._versions.get(owner, ListVersion(None, 0))
+        return self._versions.get(owner, ANY_VERSION)
 
     async def apply(self, owner: UserId, changes: Sequence[Change], key: IdempotencyKey | None = None) -> Applied:
         first = changes[0].after

@@ -13,6 +13,7 @@ from todo.domain.task import Position, RemovedTask, Task, UserId
 
 KEY_LIFETIME = timedelta(hours=24)  # how long an idempotency key is remembered, from the creation it was sent with
 PAGE_LENGTH = 1000  # the most tasks that a store is asked for at once
+NEVER = 2**63 - 1  # a revision that no list reaches
 TOMBSTONE_LIFETIME = timedelta(days=30)  # how long a removal is remembered at least
 
 

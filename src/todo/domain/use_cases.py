@@ -8,6 +8,7 @@ from uuid import UUID
 from todo.domain import batch as batches
 from todo.domain.batch import Asked, Batch, Create, OperationRefused
 from todo.domain.ports import (
+    NEVER,
     PAGE_LENGTH,
     Applied,
     Change,
@@ -28,8 +29,6 @@ Clock = Callable[[], datetime]  # now, aware and in UTC
 
 # An attempt fails only because another writer succeeded. So many in a row is a crowd that no client waits for.
 _ATTEMPTS = 200
-
-_NEVER = 2**63 - 1  # a revision that no list reaches
 
 
 class Tasks:
@@ -258,7 +257,7 @@ class Sync:
     ) -> ChangesPage:
         """What has changed since then, or all there is. Of ``at_least`` see TaskStore. Raises ChangesForgotten."""
         if since is None:
-            found = await self._feed.changes(actor, since=0, removed_since=_NEVER, limit=limit, at_least=at_least)
+            found = await self._feed.changes(actor, since=0, removed_since=NEVER, limit=limit, at_least=at_least)
             start = found.version.revision
         else:
             known = since.known

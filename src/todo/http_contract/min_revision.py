@@ -1,19 +1,18 @@
 """Min-Revision, and the versions of a list that a request names in its other headers.
 
-Whoever sends the ETag of an answer back, in this header or in If-None-Match, gets nothing that is older than that.
+A client that sends the ETag of an answer back, in this header or in If-None-Match, gets nothing older than that.
 """
 
 from collections.abc import Sequence
 
-from todo.domain.ports import ListVersion
+from todo.domain.ports import NEVER, ListVersion
 from todo.domain.task import UserId
 from todo.http_contract.entity_tags import parse_list_tag, parse_revision, parse_tags
 from todo.http_contract.sealed_tokens import parse_sync_token
 
-NEVER = 2**63 - 1  # a revision that no list reaches: with it, everything is read as it is
-
 
 def format_min_revision(at_least: ListVersion | None) -> str:
+    """Without a version, a revision that no list reaches: so everything is read as it is."""
     return str(NEVER if at_least is None else at_least.revision)
 
 

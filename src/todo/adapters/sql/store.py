@@ -14,7 +14,9 @@ from todo.adapters.sql.database import Database, KeyRow, ReadBeside, RowChange
 from todo.adapters.sql.select_tasks import ORDERS, make_parameters, select_tasks
 from todo.adapters.sql.tables import TASK_COLUMNS, idempotency_keys, make_row, tasks, users
 from todo.domain.ports import (
+    ANY_VERSION,
     KEY_LIFETIME,
+    NEVER,
     PAGE_LENGTH,
     TOMBSTONE_LIFETIME,
     Applied,
@@ -73,6 +75,14 @@ class SqlTaskStore:
             removals.CHANGES, [("position", False)], removals.VERSION_AND_FORGOTTEN
         )
         self._list = lru_cache(STATEMENTS)(self._prepare_list)
+
+    def gauges(self) -> Mapping[str, float]:
+        """Current metrics, by name."""
+        return self._database.gauges()
+
+    def counts(self) -> Mapping[str, int]:
+        """Metrics that only grow, by name."""
+        return {}
 
     async def get(self, owner: UserId, task_id: UUID, *, at_least: ListVersion | None = None) -> Task:
         rows = await self._get({"owner": owner, "id": task_id})
@@ -153,8 +163,9 @@ class SqlTaskStore:
     async def trash(
         self, owner: UserId, *, now: datetime, before: int | None = None, limit: int = PAGE_LENGTH
     ) -> Trash:
-        before = before or 2**63 - 1
-        rows = await self._trash({"owner": owner, "before": before, "limit": limit + 1, **self._kept_since(now)})
+        rows = await self._trash(
+            {"owner": owner, "before": before or NEVER, "limit": limit + 1, **self._kept_since(now)}
+        )
         return Trash([_make_removed(row) for row in rows[:limit]], more=len(rows) > limit)
 
     async def get_removed(self, owner: UserId, task_id: UUID, *, now: datetime) -> RemovedTask:
@@ -265,4 +276,4 @@ def _make_removed(row: Row) -> RemovedTask:
 
 
 def _make_version(row: Row | None) -> ListVersion:
-    return ListVersion(None, 0) if row is None or row[1] is None else ListVersion(*row)
+    return ANY_VERSION if row is None or row[1] is None else ListVersion(*row)

@@ -117,13 +117,13 @@ export class TodoClient {
         return (await (await this.#send(path, request)).json());
     }
     async #send(path, request = {}) {
-        const { body, ...rest } = request;
-        const headers = request.method === undefined ? { "Min-Revision": String(this.#revision) } : request.headers;
+        const { body, headers, ...rest } = request;
         const send = (token) => this.#fetch(this.#url + path, {
             ...rest,
             ...(body === undefined ? {} : { body: JSON.stringify(body) }),
             headers: {
                 ...headers,
+                ...(request.method === undefined ? { "Min-Revision": String(this.#revision) } : {}),
                 ...(body === undefined ? {} : { "Content-Type": "application/json" }),
                 Authorization: `Bearer ${token}`,
             },
