@@ -72,7 +72,7 @@ def draw_rows(runs: Mapping[str, Mapping[str, float]], calls: Sequence[str]) -> 
     for place, (label, times) in enumerate(runs.items()):
         axes.bar(
             [n + (place - (len(runs) - 1) / 2) * 0.25 for n in range(len(calls))],
-            [times.get(call, 0) for call in calls],  # some other work has spoilt one
+            [times[call] for call in calls],
             width=0.24,
             color=SHADES[place],
             label=label,
